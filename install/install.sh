@@ -177,6 +177,22 @@ put() {
     say installed "$2"
 }
 
+# link TARGET PATH: installs a symbolic link to a file of the same folder.
+link() {
+    [ ! -d "$2" ] || [ -L "$2" ] || fail 1 "$2 is a folder; remove or rename it"
+    record "$2"
+    if [ "$(readlink "$2" 2>/dev/null)" = "$1" ]; then
+        say unchanged "$2"
+        return
+    fi
+    pending=${2%/*}/.rolecall.$$
+    ln -s "$1" "$pending"
+    mv -f "$pending" "$2"
+    pending=
+    changed=yes
+    say installed "$2"
+}
+
 # The manifest's own folders can be recorded only after they exist.
 missing=
 folder_of_manifest=${manifest%/*}
@@ -193,6 +209,8 @@ record "$manifest"
 # The daemon first: a client of this version may have to start it at any time.
 put "$daemon" "$bin/rolecalld" 755
 put "$client" "$bin/rolecall" 755
+# kubectl runs it for: kubectl rolecall
+link rolecall "$bin/kubectl-rolecall"
 programs_changed=$changed
 for page in install/man/*.[15]; do
     put "$page" "$share/man/man${page##*.}/${page##*/}" 644

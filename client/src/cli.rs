@@ -9,17 +9,21 @@ mod credentials;
 mod doctor;
 mod env;
 mod exec;
+mod import;
 mod inputs;
 mod keys;
 mod lock;
 mod login;
 mod output;
+mod prompt;
 mod shell;
 mod source;
+mod use_context;
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
-use clap::{ArgGroup, Args, Parser, Subcommand, ValueHint};
+use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 use rolecall_protocol::ProfileName;
 
 pub(crate) use access::{
@@ -34,13 +38,16 @@ pub(crate) use credentials::Credentials;
 pub(crate) use doctor::Doctor;
 pub(crate) use env::{Env, ShellSyntax};
 pub(crate) use exec::Exec;
+pub(crate) use import::Import;
 pub(crate) use inputs::Inputs;
 pub(crate) use keys::{Keys, KeysAction, KeysPut};
 pub(crate) use lock::{Lock, Unlock};
 pub(crate) use login::{Login, Logout};
 pub(crate) use output::Output;
+pub(crate) use prompt::{Prompt, PromptFormat};
 pub(crate) use shell::Shell;
 pub(crate) use source::{Source, SourceAction};
+pub(crate) use use_context::{ContextName, Use};
 
 /// The help of the bare command. By hand, since clap has no groups of commands; a test holds it to the commands.
 const HELP: &str = "\
@@ -49,6 +56,7 @@ const HELP: &str = "\
 
 \u{1b}[1;4mProfiles:\u{1b}[0m
   \u{1b}[1madd\u{1b}[0m          Add a cluster: check it with AWS, write the configuration and the kubeconfig
+  \u{1b}[1mimport\u{1b}[0m       Convert existing contexts of other tools to Rolecall
   \u{1b}[1mlist, ls\u{1b}[0m     List the profiles
   \u{1b}[1mshow\u{1b}[0m         Show everything about profiles
   \u{1b}[1mremove, rm\u{1b}[0m   Remove profiles and their kubeconfig contexts
@@ -56,8 +64,9 @@ const HELP: &str = "\
   \u{1b}[1mconfig\u{1b}[0m       Check, edit or find the configuration file
 
 \u{1b}[1;4mKubernetes:\u{1b}[0m
-  \u{1b}[1muse\u{1b}[0m          Make a profile's context the current one
+  \u{1b}[1muse\u{1b}[0m          Make a context the current one, or choose one from a list
   \u{1b}[1mshell\u{1b}[0m        Open a shell in which every kubectl uses this profile, whatever other terminals do
+  \u{1b}[1mprompt\u{1b}[0m       Print the profile and the time left of its session, for the prompt of a shell
   \u{1b}[1mkubeconfig\u{1b}[0m   Write or refresh kubeconfig contexts
   \u{1b}[1mtoken\u{1b}[0m        Answer kubectl with a token (kubectl runs this)
   \u{1b}[1maccess\u{1b}[0m       See, grant and revoke who may enter a cluster, and repair it
@@ -115,10 +124,25 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+/// The name under which kubectl finds this program as its plugin: `kubectl rolecall`.
+const KUBECTL_PLUGIN: &str = "kubectl-rolecall";
+
+/// Parses the command line. Started by kubectl as its plugin, the usage texts say `kubectl rolecall`.
+pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
+    let program = arguments.first().and_then(|program| Path::new(program).file_name());
+    if program != Some(KUBECTL_PLUGIN.as_ref()) {
+        return Cli::try_parse_from(arguments);
+    }
+    let mut command = Cli::command().name("kubectl rolecall").bin_name("kubectl rolecall");
+    let matches = command.try_get_matches_from_mut(arguments)?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+}
+
 /// One variant, one file in `commands/`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Add(Box<Add>),
+    Import(Import),
     List(List),
     Show(Show),
     Remove(Remove),
@@ -127,6 +151,7 @@ pub(crate) enum Command {
     Source(Source),
     Use(Use),
     Shell(Shell),
+    Prompt(Prompt),
     Kubeconfig(Kubeconfig),
     Token(Token),
     Access(Access),
@@ -202,17 +227,6 @@ pub(crate) struct Rename {
     /// Its new name
     #[arg(value_name = "NEW")]
     pub(crate) new_name: ProfileName,
-    /// The kubeconfig to edit [default: as kubectl: KUBECONFIG, else ~/.kube/config]
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub(crate) kubeconfig: Option<PathBuf>,
-}
-
-/// Make a profile's context the current one
-#[derive(Debug, Args)]
-#[command(after_help = "Back again:\n  rolecall use NAME")]
-pub(crate) struct Use {
-    /// The profile
-    pub(crate) name: ProfileName,
     /// The kubeconfig to edit [default: as kubectl: KUBECONFIG, else ~/.kube/config]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) kubeconfig: Option<PathBuf>,

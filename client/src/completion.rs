@@ -13,7 +13,7 @@ use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use clap_complete::env::{EnvCompleter, Shells};
 use rolecall_protocol::{KNOWN_REGIONS, KeyName, ProfileName, Region, SourceName, aws_config, location};
 
-use crate::cli::Cli;
+use crate::cli::{Cli, ContextName};
 use crate::config_file::ConfigFile;
 use crate::error::{CliError, Exit};
 use crate::kubeconfig::{self, context_entry};
@@ -72,12 +72,11 @@ fn failed(cause: &str) -> CliError {
 
 /// The command with the candidates of every value that is a name. Values that are neither names nor files have none.
 fn with_candidates(command: clap::Command) -> clap::Command {
-    let is_use = command.get_name() == "use";
     let candidates = move |arg: clap::Arg| {
         let kind = arg.get_value_parser().type_id();
         match () {
             () if !arg.get_action().takes_values() => arg,
-            () if kind == TypeId::of::<ProfileName>() && is_use => arg.add(from(context_names)),
+            () if kind == TypeId::of::<ContextName>() => arg.add(from(context_names)),
             () if kind == TypeId::of::<ProfileName>() => arg.add(from(profile_names)),
             () if kind == TypeId::of::<SourceName>() => arg.add(from(source_names)),
             () if kind == TypeId::of::<KeyName>() => arg.add(from(key_names)),
@@ -101,11 +100,13 @@ fn config() -> Option<ConfigFile> {
 }
 
 fn profile_names() -> Vec<String> {
-    config().map(|config| config.profile_names()).unwrap_or_default()
+    config().map(|config| config.all_profile_names()).unwrap_or_default()
 }
 
 fn source_names() -> Vec<String> {
-    config().map(|config| config.source_names()).unwrap_or_default()
+    config()
+        .map(|config| config.source_names().into_iter().chain(config.included_sources().into_keys()).collect())
+        .unwrap_or_default()
 }
 
 fn key_names() -> Vec<String> {
@@ -135,7 +136,7 @@ fn policy_names() -> Vec<String> {
 /// The contexts of the kubeconfig that can be the argument of `rolecall use`.
 fn context_names() -> Vec<String> {
     let contexts = context_entry::files(None).and_then(|files| Ok(kubeconfig::contexts(&files)?)).unwrap_or_default();
-    contexts.into_iter().map(|context| context.name).filter(|name| name.parse::<ProfileName>().is_ok()).collect()
+    contexts.into_iter().map(|context| context.name).filter(|name| name.parse::<ContextName>().is_ok()).collect()
 }
 
 /// The AWS profiles of AWS's two files; none if the AWS CLI refuses a file.

@@ -4,16 +4,20 @@
 //! whether the new configuration is valid before they save it. [`edit`] reads the file again under a lock, so that
 //! concurrent `rolecall add` processes do not lose each other's changes.
 
+mod imported;
+pub(crate) mod includes;
 mod inputs;
 pub(crate) mod sources;
 mod table;
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use rolecall_protocol::{ClusterName, EntryKey, ExternalId, MAX_CONFIG_BYTES, Region, RoleArn, SourceName};
 use toml_edit::{Array, DocumentMut, Item, RawString, Table, TableLike};
 
+pub(crate) use imported::ServerRoute;
 pub(crate) use inputs::InputsEntry;
 
 use table::set_key;
@@ -42,6 +46,8 @@ pub(crate) struct ConfigFile {
     /// The text before the first table, if the parsed text has only comments or nothing: toml_edit would write a new
     /// table above them.
     preamble: Option<String>,
+    /// The included files, if they were read.
+    included: OnceLock<Vec<(PathBuf, ConfigFile)>>,
 }
 
 /// A profile as the client writes it. Fields that are `None` or empty have no key in the file.
@@ -69,6 +75,10 @@ pub(crate) enum ConfigFileError {
     Malformed { path: PathBuf, line: usize, column: usize, message: String },
     #[error("`{key}` in {} is not a table", path.display())]
     NotATable { path: PathBuf, key: String },
+    #[error("`{key}` in {} is not an array", path.display())]
+    NotAnArray { path: PathBuf, key: String },
+    #[error("the {kind} {name} comes from {}, and Rolecall only reads included files", path.display())]
+    Included { kind: &'static str, name: String, path: PathBuf },
 }
 
 /// Reads the file under the lock, applies `change`, and replaces the file if its text differs. Returns the result of
@@ -214,11 +224,14 @@ impl ConfigFile {
         profile.get("pin").or_else(|| defaults?.get("pin"))?.as_str()
     }
 
-    /// Whether a profile is marked as protected.
+    /// Whether a profile is marked as protected, in an included file if it comes from one.
     pub(crate) fn is_protected(&self, name: &str) -> bool {
-        let profile = self.document.get("profiles").and_then(|profiles| profiles.as_table_like()?.get(name));
-        let table = profile.and_then(Item::as_table_like);
-        table.and_then(|table| table.get("protected")?.as_bool()).unwrap_or(false)
+        let of = |file: &ConfigFile| {
+            let table = file.document.get("profiles")?.as_table_like()?.get(name)?.as_table_like()?;
+            Some(table.get("protected").and_then(Item::as_bool).unwrap_or(false))
+        };
+        let of_included = || self.included_file(name).and_then(|(_, file)| of(file));
+        of(self).or_else(of_included).unwrap_or(false)
     }
 
     /// Marks an existing profile as protected.
@@ -230,10 +243,9 @@ impl ConfigFile {
         }
     }
 
-    /// Returns a profile's entry key, if it has a well-formed one.
+    /// Returns a profile's entry key, if it has a well-formed one. That of an included profile is in `[included.NAME]`.
     pub(crate) fn entry_key(&self, name: &str) -> Option<EntryKey> {
-        let table = self.document.get("profiles")?.as_table_like()?.get(name)?.as_table_like()?;
-        table.get("entry_key")?.as_str()?.parse().ok()
+        self.server_table(name)?.get("entry_key")?.as_str()?.parse().ok()
     }
 
     /// Returns a profile's entry key, which becomes `new` if it is missing or malformed. `None` without such a profile.
@@ -241,8 +253,7 @@ impl ConfigFile {
         if let Some(existing) = self.entry_key(name) {
             return Some(existing);
         }
-        let profiles = self.document.get_mut("profiles").and_then(Item::as_table_like_mut)?;
-        let table = profiles.get_mut(name).and_then(Item::as_table_like_mut)?;
+        let table = self.server_table_mut(name)?;
         set_key(table, "entry_key", Some(new.to_text().expose().as_str().into()));
         Some(new.clone())
     }
@@ -267,7 +278,7 @@ impl ConfigFile {
 
     /// Returns the server URL and the certificate authority, in base64, that the user gave to `rolecall add`.
     pub(crate) fn given_server(&self, name: &str) -> Option<(&str, &str)> {
-        let table = self.document.get("profiles")?.as_table_like()?.get(name)?.as_table_like()?;
+        let table = self.server_table(name)?;
         let text = |key| table.get(key).and_then(Item::as_str);
         Some((text("server")?, text("certificate_authority_data")?))
     }
@@ -314,7 +325,13 @@ impl ConfigFile {
             comments => format!("{comments}\n\n"),
         });
         let document = if preamble.is_some() { DocumentMut::new() } else { document };
-        Ok(ConfigFile { path: path.to_owned(), document, original_text: text.to_owned(), preamble })
+        Ok(ConfigFile {
+            path: path.to_owned(),
+            document,
+            original_text: text.to_owned(),
+            preamble,
+            included: OnceLock::new(),
+        })
     }
 
     fn names(&self, key: &str) -> Vec<String> {
@@ -361,7 +378,10 @@ impl ConfigFileError {
     pub(crate) fn untouched(&self) -> Option<Untouched> {
         match self {
             ConfigFileError::File(error) => error.untouched(),
-            ConfigFileError::Malformed { .. } | ConfigFileError::NotATable { .. } => Some(Untouched::LeftAsItWas),
+            ConfigFileError::Included { .. } => Some(Untouched::NothingChanged),
+            ConfigFileError::Malformed { .. }
+            | ConfigFileError::NotATable { .. }
+            | ConfigFileError::NotAnArray { .. } => Some(Untouched::LeftAsItWas),
         }
     }
 
@@ -372,6 +392,15 @@ impl ConfigFileError {
             ConfigFileError::Malformed { .. } => "Fix that line and run the command again.".to_owned(),
             ConfigFileError::NotATable { key, .. } => {
                 format!("Write it as [{key}.NAME]; see: man rolecall-config")
+            }
+            ConfigFileError::Included { kind: "profile", name, .. } => {
+                format!(
+                    "Change that file, or override the profile in your configuration: rolecall add {name} --replace"
+                )
+            }
+            ConfigFileError::Included { .. } => "Change that file.".to_owned(),
+            ConfigFileError::NotAnArray { key, .. } => {
+                format!("Write it as {key} = [\"PATH\"]; see: man rolecall-config")
             }
         }
     }

@@ -31,8 +31,6 @@ mod token;
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use context::Context;
 use environment::Environment;
 
@@ -67,7 +65,7 @@ fn command(arguments: Vec<OsString>) -> u8 {
     let context = Context::new(environment);
     let result = match context.environment.get(completion::VARIABLE).map(OsStr::to_string_lossy) {
         Some(shell) => completion::complete(&shell, arguments).and_then(|candidates| output::stdout_bytes(&candidates)),
-        None => match cli::Cli::try_parse_from(arguments) {
+        None => match cli::parse(arguments) {
             Ok(cli) => run::run(cli, &context),
             Err(error) => return output::print_usage_error(&error),
         },

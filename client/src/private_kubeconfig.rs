@@ -122,7 +122,7 @@ fn has_ended(pid: Pid) -> bool {
 /// The error for a profile without a context.
 fn no_context(profile: &ProfileName, files: &Files) -> CliError {
     let known = location::config().ok().and_then(|path| ConfigFile::load(&path).ok());
-    let known = known.map(|config| config.profile_names()).unwrap_or_default();
+    let known = known.map(|config| config.all_profile_names()).unwrap_or_default();
     if known.iter().any(|known| known == profile.as_str()) {
         let paths: Vec<_> = files.paths().iter().map(|path| path.display().to_string()).collect();
         return CliError::failed(

@@ -18,6 +18,7 @@ pub(crate) fn run(cli: Cli, context: &Context) -> Result<(), CliError> {
     }
     match cli.command {
         Command::Add(wanted) => commands::add::run(&wanted, context),
+        Command::Import(wanted) => commands::import::run(&wanted, context),
         Command::List(wanted) => commands::list::run(&wanted, context),
         Command::Show(wanted) => commands::show::run(&wanted, context),
         Command::Remove(wanted) => commands::remove::run(&wanted, context),
@@ -26,6 +27,7 @@ pub(crate) fn run(cli: Cli, context: &Context) -> Result<(), CliError> {
         Command::Config(wanted) => commands::config::run(&wanted.action, context),
         Command::Use(wanted) => commands::use_context::run(&wanted, context),
         Command::Shell(wanted) => commands::shell::run(&wanted, context),
+        Command::Prompt(wanted) => commands::prompt::run(&wanted, context),
         Command::Kubeconfig(wanted) => commands::kubeconfig::run(&wanted, context),
         Command::Token(wanted) => commands::token::run(&wanted, context),
         Command::Access(wanted) => commands::access::run(&wanted.action, context),

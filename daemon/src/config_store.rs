@@ -1,7 +1,8 @@
 //! The active configuration and its reload.
 //!
-//! A valid file replaces the configuration as a whole; an invalid one changes only the problem that `status` shows. A watch
-//! has to watch folders and not the file: editors replace a file rather than write it.
+//! A valid file replaces the configuration as a whole; an invalid one changes only the problem that `status` shows. An
+//! invalid included file changes nothing else either: its last valid text stays in force. A watch has to watch folders and
+//! not the file: editors replace a file rather than write it.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -11,8 +12,9 @@ use std::time::SystemTime;
 use arc_swap::ArcSwap;
 
 use rolecall_core::clock::Clock;
-use rolecall_core::config::file::Digest;
+use rolecall_core::config::include::{self, Fingerprint, Include, LastValid, Loaded};
 use rolecall_core::config::{Config, ConfigError, file};
+use rolecall_protocol::{IncludePattern, included_paths};
 use rolecall_trusted_file::Walk;
 
 /// The active configuration, and since when it is active.
@@ -24,6 +26,21 @@ pub struct ActiveConfig<T> {
     pub loaded: Option<SystemTime>,
     /// The error of the present file, and since when.
     pub problem: Option<(ConfigError, SystemTime)>,
+    /// The included files.
+    pub includes: Vec<ActiveInclude>,
+    /// The patterns of the included files.
+    patterns: Vec<IncludePattern>,
+}
+
+/// An included file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActiveInclude {
+    /// The file as it was read last.
+    pub file: Include,
+    /// When the text in force was read.
+    pub loaded: Option<SystemTime>,
+    /// Since when the file has its problem.
+    pub problem_since: Option<SystemTime>,
 }
 
 /// The result of a reload.
@@ -43,26 +60,46 @@ pub struct ConfigStore<T> {
     clock: Clock,
     prepare: Box<dyn Fn(&Config) -> T + Send + Sync>,
     current: ArcSwap<ActiveConfig<T>>,
-    /// The digest of the file that was read last. Locked during a reload, so that an older read never replaces a newer one.
-    seen: Mutex<Option<Digest>>,
+    /// The home folder, for `~` in the paths of included files.
+    home: PathBuf,
+    /// Locked during a reload, so that an older read never replaces a newer one.
+    seen: Mutex<Seen>,
+}
+
+/// What was read last.
+#[derive(Default)]
+struct Seen {
+    fingerprint: Fingerprint,
+    last_valid: LastValid,
 }
 
 impl<T: PartialEq> ConfigStore<T> {
     /// Reads the file. An invalid one counts as an empty configuration with a problem, so that the daemon starts and can
     /// report the error.
     #[must_use]
-    pub fn open(path: PathBuf, clock: Clock, prepare: impl Fn(&Config) -> T + Send + Sync + 'static) -> Self {
+    pub fn open(
+        path: PathBuf,
+        home: PathBuf,
+        clock: Clock,
+        prepare: impl Fn(&Config) -> T + Send + Sync + 'static,
+    ) -> Self {
         let now = clock.now();
-        let seen = Mutex::new(file::digest(&path));
-        let (value, loaded, problem) = match file::load(&path) {
-            Ok(config) => (prepare(&config), Some(now), None),
-            Err(error) => (prepare(&Config::default()), None, Some((error, now))),
+        // Included files are not known yet. The first reload reads them again if they have changed since.
+        let mut seen = Seen { fingerprint: include::fingerprint(&path, &[], &home), last_valid: LastValid::default() };
+        let active = match include::load(&path, &home, &mut seen.last_valid) {
+            Ok(Loaded { config, patterns, includes }) => {
+                let includes = active_includes(includes, &[], now);
+                ActiveConfig { value: Arc::new(prepare(&config)), loaded: Some(now), problem: None, includes, patterns }
+            }
+            Err(error) => {
+                tracing::error!(%error, "configuration rejected, no profile is served");
+                let value = Arc::new(prepare(&Config::default()));
+                let problem = Some((error, now));
+                ActiveConfig { value, loaded: None, problem, includes: Vec::new(), patterns: Vec::new() }
+            }
         };
-        if let Some((error, _)) = &problem {
-            tracing::error!(%error, "configuration rejected, no profile is served");
-        }
-        let current = ArcSwap::from_pointee(ActiveConfig { value: Arc::new(value), loaded, problem });
-        Self { path, clock, prepare: Box::new(prepare), current, seen }
+        let current = ArcSwap::from_pointee(active);
+        Self { path, clock, prepare: Box::new(prepare), current, home, seen: Mutex::new(seen) }
     }
 
     /// Returns the path of the file.
@@ -71,13 +108,26 @@ impl<T: PartialEq> ConfigStore<T> {
         &self.path
     }
 
-    /// Returns the folders to watch: that of the file, and that of each symbolic link on the way to it. A dotfile manager
+    /// Returns the home folder, for `~` in the paths of included files.
+    pub(crate) fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// Returns the folders to watch: that of each file, and that of each symbolic link on the way to it. A dotfile manager
     /// may change any of these links.
     #[must_use]
     pub fn folders(&self) -> Vec<PathBuf> {
         let mut folders: Vec<PathBuf> = self.path.parent().map(Path::to_owned).into_iter().collect();
         folders.extend(folders_of_links(&self.path));
-        folders.extend(self.path.canonicalize().ok().and_then(|real| real.parent().map(Path::to_owned)));
+        folders.extend(real_folder(&self.path));
+        let patterns = &self.current.load().patterns;
+        for pattern in patterns.iter().map(|pattern| pattern.path(&self.path, &self.home)) {
+            folders.extend(readable_folder(&pattern));
+        }
+        for included in included_paths(patterns, &self.path, &self.home) {
+            folders.extend(folders_of_links(&included.path).into_iter().filter(|folder| is_readable(folder)));
+            folders.extend(real_folder(&included.path).filter(|folder| is_readable(folder)));
+        }
         let mut seen = HashSet::new();
         folders.retain(|folder| seen.insert(folder.clone()));
         folders
@@ -95,37 +145,40 @@ impl<T: PartialEq> ConfigStore<T> {
         Arc::clone(&self.current.load().value)
     }
 
-    /// Reads the file if its content has changed, and activates it if it is valid.
+    /// Reads the file and its included files if one of them has changed, and activates them if the file is valid.
     pub fn reload(&self) -> Reload<T> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let digest = file::digest(&self.path);
-        if digest.is_some() && *seen == digest {
+        let old = self.current();
+        let fingerprint = include::fingerprint(&self.path, &old.patterns, &self.home);
+        if fingerprint.config.is_some() && seen.fingerprint == fingerprint {
             return Reload::Same;
         }
-        *seen = digest;
-        let old = self.current();
+        seen.fingerprint = fingerprint;
         // An empty or missing file is an editor at work, or a mistake: the last configuration stays active (row 90).
         if let Some(gone) =
             file::missing_or_empty(&self.path).filter(|_| *old.value != (self.prepare)(&Config::default()))
         {
             return self.refuse(&old, gone);
         }
-        match file::load(&self.path) {
-            Ok(config) => self.accept(&old, &config),
+        match include::load(&self.path, &self.home, &mut seen.last_valid) {
+            Ok(loaded) => self.accept(&old, loaded),
             Err(error) => self.refuse(&old, error),
         }
     }
 
-    fn accept(&self, old: &ActiveConfig<T>, config: &Config) -> Reload<T> {
-        let value = (self.prepare)(config);
+    fn accept(&self, old: &ActiveConfig<T>, loaded: Loaded) -> Reload<T> {
+        let Loaded { config, patterns, includes } = loaded;
+        let now = self.clock.now();
+        let value = (self.prepare)(&config);
+        let includes = active_includes(includes, &old.includes, now);
         let is_same = value == *old.value;
-        if is_same && old.problem.is_none() {
+        if is_same && old.problem.is_none() && includes == old.includes && patterns == old.patterns {
             return Reload::Same;
         }
         tracing::info!(profiles = config.profiles.len(), "configuration loaded");
         let before = Arc::clone(&old.value);
         let value = if is_same { Arc::clone(&before) } else { Arc::new(value) };
-        self.current.store(Arc::new(ActiveConfig { value, loaded: Some(self.clock.now()), problem: None }));
+        self.current.store(Arc::new(ActiveConfig { value, loaded: Some(now), problem: None, includes, patterns }));
         if is_same { Reload::Problem } else { Reload::Changed(before) }
     }
 
@@ -134,10 +187,44 @@ impl<T: PartialEq> ConfigStore<T> {
             return Reload::Same;
         }
         tracing::error!(%error, "configuration rejected, the last valid one stays active");
-        let (value, loaded) = (Arc::clone(&old.value), old.loaded);
-        self.current.store(Arc::new(ActiveConfig { value, loaded, problem: Some((error, self.clock.now())) }));
+        let (value, loaded, problem) = (Arc::clone(&old.value), old.loaded, Some((error, self.clock.now())));
+        let (includes, patterns) = (old.includes.clone(), old.patterns.clone());
+        self.current.store(Arc::new(ActiveConfig { value, loaded, problem, includes, patterns }));
         Reload::Problem
     }
+}
+
+/// Returns the included files with their times: a text or a problem that was there before keeps its time.
+fn active_includes(files: Vec<Include>, before: &[ActiveInclude], now: SystemTime) -> Vec<ActiveInclude> {
+    let active = |file: Include| {
+        let old = before.iter().find(|old| old.file.path == file.path);
+        let loaded = old.filter(|old| old.file.text == file.text).and_then(|old| old.loaded).unwrap_or(now);
+        let since = old.filter(|old| old.file.problem == file.problem).and_then(|old| old.problem_since);
+        if let Some(problem) = file.problem.as_ref().filter(|_| since.is_none()) {
+            tracing::error!(error = %problem.error(), "included file rejected");
+        }
+        ActiveInclude {
+            loaded: file.text.is_some().then_some(loaded),
+            problem_since: file.problem.is_some().then_some(since.unwrap_or(now)),
+            file,
+        }
+    };
+    files.into_iter().map(active).collect()
+}
+
+/// Returns the folder of a path, or the nearest one above that exists and can be read: a folder that cannot be watched would
+/// end the watch of all.
+fn readable_folder(path: &Path) -> Option<PathBuf> {
+    path.ancestors().skip(1).find(|folder| is_readable(folder)).map(Path::to_owned)
+}
+
+fn is_readable(folder: &Path) -> bool {
+    folder.read_dir().is_ok()
+}
+
+/// Returns the folder of a file that is reached through links.
+fn real_folder(path: &Path) -> Option<PathBuf> {
+    path.canonicalize().ok()?.parent().map(Path::to_owned)
 }
 
 /// Returns the folder of each symbolic link on the way to a file.
@@ -147,151 +234,4 @@ fn folders_of_links(path: &Path) -> Vec<PathBuf> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::os::unix::fs::PermissionsExt;
-    use std::time::Duration;
-
-    use tokio::sync::mpsc;
-    use tokio_util::sync::CancellationToken;
-
-    use crate::watch;
-
-    use super::*;
-
-    const ONE: &str = "[sources.work]\naws_profile = \"work\"\n";
-
-    fn write(path: &Path, text: &str) {
-        fs::write(path, text).unwrap();
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
-    }
-
-    /// The names of the sources.
-    fn store(path: &Path) -> ConfigStore<Vec<String>> {
-        let names = |config: &Config| config.sources.keys().map(ToString::to_string).collect();
-        ConfigStore::open(path.to_owned(), Clock::machine(), names)
-    }
-
-    /// Fault matrix row 90.
-    #[test]
-    fn broken_file_keeps_last_valid_configuration() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("config.toml");
-        write(&path, ONE);
-        let store = store(&path);
-        let good = Arc::clone(&store.current().value);
-        for broken in ["[sources", "[sources.work]\n", "x = 1\n"] {
-            write(&path, broken);
-            assert_eq!(store.reload(), Reload::Problem);
-            assert!(Arc::ptr_eq(&store.current().value, &good));
-            let first = store.current().problem.clone().unwrap();
-            assert_eq!(store.reload(), Reload::Same);
-            assert_eq!(store.current().problem.clone().unwrap(), first, "the same problem keeps its beginning");
-        }
-        write(&path, ONE);
-        assert_eq!(store.reload(), Reload::Problem, "fixed, and as before");
-        assert!(store.current().problem.is_none());
-        write(&path, "");
-        assert_eq!(store.reload(), Reload::Problem);
-        assert!(store.current().problem.clone().unwrap().0.message.contains("is empty"));
-        fs::remove_file(&path).unwrap();
-        assert_eq!(store.reload(), Reload::Problem);
-        assert!(store.current().problem.clone().unwrap().0.message.contains("does not exist any longer"));
-        assert!(Arc::ptr_eq(&store.current().value, &good));
-        write(&path, "# nothing any more\n");
-        assert_eq!(store.reload(), Reload::Changed(good));
-        assert!(store.current().value.is_empty());
-    }
-
-    #[tokio::test]
-    async fn file_change_is_seen_for_each_way_of_writing() {
-        let folder = tempfile::tempdir().unwrap();
-        let real = folder.path().join("dotfiles");
-        fs::create_dir(&real).unwrap();
-        let home = folder.path().join("rolecall");
-        fs::create_dir(&home).unwrap();
-        let path = home.join("config.toml");
-        write(&real.join("config.toml"), "");
-        std::os::unix::fs::symlink(real.join("config.toml"), &path).unwrap();
-
-        let store = Arc::new(store(&path));
-        let stop = CancellationToken::new();
-        let (seen, mut see) = mpsc::unbounded_channel();
-        // The watch has to be in place before the file changes.
-        let (sender, mut changes) = mpsc::channel(1);
-        let watcher = watch::watch(&store.folders(), sender).unwrap();
-        write(&real.join("config.toml"), ONE);
-        changes.recv().await.unwrap();
-        drop(watcher);
-        assert!(matches!(store.reload(), Reload::Changed(_)));
-
-        let (follower, folders) = (Arc::clone(&store), Arc::clone(&store));
-        let look = move || {
-            if let Reload::Changed(_) = follower.reload() {
-                seen.send(()).unwrap();
-            }
-        };
-        let following = tokio::spawn(watch::follow(move || folders.folders(), stop.clone(), look));
-        tokio::task::yield_now().await;
-        let new = home.join("new");
-        write(&new, &ONE.replace("work", "other"));
-        fs::rename(&new, &path).unwrap();
-        tokio::time::timeout(Duration::from_secs(10), see.recv()).await.unwrap().unwrap();
-        assert_eq!(*store.current().value, ["other"]);
-        stop.cancel();
-        following.await.unwrap();
-    }
-
-    #[test]
-    fn folders_have_that_of_each_link() {
-        use std::os::unix::fs::symlink;
-        let folder = tempfile::tempdir().unwrap();
-        let folder = folder.path().canonicalize().unwrap();
-        for name in ["home", "generations/1", "generations/2", "store"] {
-            fs::create_dir_all(folder.join(name)).unwrap();
-        }
-        // As nix does: home/config.toml -> generations/current/config.toml -> store/config.toml
-        write(&folder.join("store/config.toml"), ONE);
-        for number in ["1", "2"] {
-            symlink("../../store/config.toml", folder.join("generations").join(number).join("config.toml")).unwrap();
-        }
-        let current = folder.join("generations/current");
-        symlink("1", &current).unwrap();
-        let path = folder.join("home/config.toml");
-        symlink("../generations/current/config.toml", &path).unwrap();
-        let store = store(&path);
-        let expected = |number: &str| {
-            ["home", "generations", &format!("generations/{number}"), "store"].map(|name| folder.join(name)).to_vec()
-        };
-        assert_eq!(store.folders(), expected("1"));
-        fs::remove_file(&current).unwrap();
-        symlink("2", &current).unwrap();
-        assert_eq!(store.folders(), expected("2"));
-        fs::remove_file(&path).unwrap();
-        assert_eq!(store.folders(), [folder.join("home")]);
-    }
-
-    #[tokio::test]
-    async fn changed_middle_link_is_seen() {
-        use std::os::unix::fs::symlink;
-        let folder = tempfile::tempdir().unwrap();
-        let file = |number: &str, text: &str| {
-            fs::create_dir(folder.path().join(number)).unwrap();
-            write(&folder.path().join(number).join("config.toml"), text);
-        };
-        file("1", ONE);
-        file("2", &ONE.replace("work", "other"));
-        let home = folder.path().join("home");
-        fs::create_dir(&home).unwrap();
-        symlink("1", folder.path().join("current")).unwrap();
-        symlink("../current/config.toml", home.join("config.toml")).unwrap();
-        let store = store(&home.join("config.toml"));
-        let (sender, mut changes) = mpsc::channel(1);
-        let _watcher = watch::watch(&store.folders(), sender).unwrap();
-        symlink("2", folder.path().join("next")).unwrap();
-        fs::rename(folder.path().join("next"), folder.path().join("current")).unwrap();
-        tokio::time::timeout(Duration::from_secs(10), changes.recv()).await.unwrap().unwrap();
-        assert!(matches!(store.reload(), Reload::Changed(_)));
-        assert_eq!(*store.current().value, ["other"]);
-    }
-}
+mod tests;

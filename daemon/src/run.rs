@@ -16,6 +16,7 @@ use rolecalld::desktop_notifications::Notifier;
 use rolecalld::handover::{self, FdArgs, HandoverState, Program, StateError};
 use rolecalld::harden::{self, Hardened};
 use rolecalld::log::{self, Level};
+use rolecalld::prompt_state;
 use rolecalld::server::socket::{self, BoundSocket, SocketClaim, SocketError};
 use rolecalld::server::socket_watch::socket_watch;
 use rolecalld::server::{Context, RESTART_TIMEOUT, Restart, Server, ServerEnd};
@@ -175,7 +176,7 @@ async fn run_daemon(
     snapshot: Option<Inherited>,
     restart_info: RestartInfo,
 ) -> anyhow::Result<()> {
-    let BoundSocket { listener, claim, .. } = bound;
+    let BoundSocket { listener, claim, path, .. } = bound;
     let listener = UnixListener::from_std(listener)?;
     let stop = CancellationToken::new();
     stop_on_signals(&stop)?;
@@ -191,6 +192,10 @@ async fn run_daemon(
         let (agent, stop, notifier) = (Arc::clone(&agent), stop.clone(), Notifier::default());
         tokio::spawn(async move { agent.notices.notify(stop, |notification| notifier.show(notification)).await });
     }
+    let prompt = {
+        let (agent, stop) = (Arc::clone(&agent), stop.clone());
+        tokio::spawn(async move { prompt_state::follow(agent, &path, stop).await })
+    };
     if let Some(name) = claim.name() {
         tokio::spawn(socket_watch(name, stop.clone()));
     }
@@ -198,6 +203,7 @@ async fn run_daemon(
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(version, pid = std::process::id(), restarts = restart_info.restarts, "daemon started");
     serve(listener, &claim, &agent, &stop, &restart_info).await;
+    prompt.await?; // removes its file while no other daemon can run
     drop(claim); // removes the path before the lock is released
     following.await?;
     agent.audit.log().flush(AUDIT_FLUSH_TIMEOUT);

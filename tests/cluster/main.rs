@@ -19,6 +19,7 @@ mod programs;
 
 mod access;
 mod credentials;
+mod doctor;
 mod mappings;
 mod parser;
 mod rbac;

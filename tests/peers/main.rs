@@ -13,6 +13,7 @@ mod access_plan;
 mod aws_cli;
 mod aws_files;
 mod credentials;
+mod import;
 mod kubectl;
 mod moto;
 mod python_client;

@@ -15,6 +15,10 @@ fn finding(data: &Value, name: &str) -> (String, Option<String>) {
     (found["state"].as_str().unwrap().to_owned(), found["fix"].as_str().map(str::to_owned))
 }
 
+fn data_of<'a>(data: &'a Value, name: &str) -> &'a Value {
+    data.as_array().unwrap().iter().find(|finding| finding["name"] == name).unwrap()
+}
+
 fn is_ok(data: &Value, name: &str) -> bool {
     finding(data, name) == ("ok".to_owned(), None)
 }
@@ -34,9 +38,9 @@ fn doctor_of_a_protected_computer_finds_no_problem() {
     assert_eq!(finding(&data, "agent's memory").0, expected);
     assert_eq!(finding(&data, "lock").0, "warning", "there is no passphrase");
 
-    let said = fixture.rolecall(&["doctor"]);
+    let said = fixture.rolecall(&["doctor", "--security"]);
     let text = &said.assert_ok().stdout;
-    assert!(text.starts_with("✓ version ") && text.contains("\n✓ socket folder "), "{text}");
+    assert!(text.starts_with("✓ socket folder "), "{text}");
     assert!(text.contains("Fix: rolecall lock --passphrase\n"), "{text}");
     // The entry key is not shown.
     let config = fs::read_to_string(fixture.config_path()).unwrap();
@@ -84,6 +88,7 @@ fn doctor_names_what_others_can_change() {
     let write = |state: &str| (state.to_owned(), Some("rolecall kubeconfig prod".to_owned()));
     fs::write(&kubeconfig, own.replace("provideClusterInfo: true", "provideClusterInfo: false")).unwrap();
     assert_eq!(finding(&doctor(0), "profile prod"), write("warning"));
+    assert_eq!(data_of(&doctor(0), "profile prod")["code"], "no_cluster_info");
     fs::write(&kubeconfig, own.replace("command: ", "command: /nowhere")).unwrap();
     assert_eq!(finding(&doctor(1), "profile prod"), write("problem"));
     fs::write(&kubeconfig, own.replace("/rolecall\n", "/evil\n")).unwrap();

@@ -78,7 +78,6 @@
 //! [`RejectedIdentity`]. The client then prints one line on standard error that names `rolecall doctor`. The daemon sends the
 //! header once to each process that runs the plugin, and only to one whose own token was rejected. The body is the usual one,
 //! and an older client ignores the header.
-//!
 //! # AWS credentials
 //!
 //! `/v1/profiles/{name}/credentials` returns the session of a profile for other programs than kubectl. The session has at least
@@ -183,7 +182,8 @@
 //!
 //! # Scope of this crate
 //!
-//! [`location`] looks at folders and reads environment variables. Nothing else here does I/O, and nothing depends on an
+//! [`location`] looks at folders and reads environment variables, and [`included_paths`] lists folders. Nothing else here
+//! does I/O, and nothing depends on an
 //! async runtime or on AWS.
 
 mod access;
@@ -199,12 +199,14 @@ mod error;
 mod exec;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod include;
 mod keys;
 pub mod location;
 mod lock;
 mod login;
 mod messages;
 mod name;
+mod prompt;
 mod regions;
 mod secret;
 mod startup;
@@ -229,18 +231,20 @@ pub use endpoint::{Endpoint, Method};
 pub use entry_key::{ENTRY_KEY_HEADER, ENTRY_KEY_VARIABLE, EntryKey, EntryProof, InvalidEntryKey, TERMINAL_HEADER};
 pub use error::{ErrorBody, ErrorClass, ErrorCode, ErrorResponse, join_sentences};
 pub use exec::{EXEC_INFO_VARIABLE, ExecApiVersion, ExecCluster, ExecCredential, ExecInfo, ExecInfoError};
+pub use include::{IncludePattern, IncludedPath, InvalidIncludePattern, MAX_INCLUDED_FILES, included_paths};
 pub use keys::{KeyForgotten, KeyList, KeyRotated, KeyStatus, PutKey};
 pub use lock::{LockRequest, LockStatus, UnlockRequest};
 pub use login::{LoggedOut, LoginFlow, LoginKind, LoginRequest, LoginStatus, LoginStep, MfaDetails, SourceStatus};
 pub use messages::{
     AccessQuery, ClockStatus, Cluster, ClusterAccess, ConfigChecked, ConfigStatus, ConstraintDetails, DaemonStatus,
-    Event, EventKind, Probed, ProbedCluster, Problem, ProfileDetails, ProfileInputs, ProfileState, ProfileStatus,
-    Refreshed, Restarting, SessionStatus, Status, Stopping,
+    Event, EventKind, IncludeStatus, Probed, ProbedCluster, Problem, ProfileDetails, ProfileInputs, ProfileState,
+    ProfileStatus, Refreshed, Restarting, SessionStatus, Status, Stopping,
 };
 pub use name::{
     ClusterName, ExternalId, InvalidName, KeyName, MfaSerial, Namespace, PolicyArn, ProfileName, Region, RoleArn,
     SessionName, SourceIdentity, SourceName, TagKey, TagValue, similar_names,
 };
+pub use prompt::{PromptProfile, PromptState};
 pub use regions::KNOWN_REGIONS;
 pub use secret::Secret;
 pub use startup::StartupLine;

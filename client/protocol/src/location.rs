@@ -176,6 +176,17 @@ pub fn audit_log() -> Result<PathBuf, LocationError> {
     Ok(state_folder()?.join("audit.jsonl"))
 }
 
+/// Returns the path of the file with the context before the current one.
+pub fn previous_context() -> Result<PathBuf, LocationError> {
+    Ok(state_folder()?.join("previous-context"))
+}
+
+/// Returns the path of the file, beside the socket, that the daemon writes for prompts: see [`crate::PromptState`].
+#[must_use]
+pub fn prompt_state(socket: &Path) -> PathBuf {
+    socket.with_extension("state")
+}
+
 /// Returns the path that a log has after it was full: its own path and `.old`.
 #[must_use]
 pub fn old_log(log: &Path) -> PathBuf {

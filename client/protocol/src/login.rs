@@ -122,6 +122,9 @@ pub struct SourceStatus {
     /// A warning that its login expires soon and is not renewed automatically, with what to do.
     #[serde(default)]
     pub warning: Option<ErrorBody>,
+    /// The path of the included file that has the source. Absent for a source of the configuration itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub included_from: Option<String>,
 }
 
 /// A login of a source.

@@ -90,6 +90,25 @@ pub struct ConfigStatus {
     /// Why the current content of the file is not in force.
     #[serde(default)]
     pub problem: Option<Problem>,
+    /// The included files, in their order. Absent if there are none, and from an older daemon.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub includes: Vec<IncludeStatus>,
+}
+
+/// The state of an included file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IncludeStatus {
+    /// The path of the file.
+    pub path: String,
+    /// The number of its profiles that are in force.
+    #[serde(default)]
+    pub profiles: usize,
+    /// When the content in force was read. Absent if nothing of the file is in force.
+    #[serde(default)]
+    pub loaded: Option<Timestamp>,
+    /// Why the current content, or a part of it, is not in force.
+    #[serde(default)]
+    pub problem: Option<Problem>,
 }
 
 /// An error that lasts.
@@ -147,6 +166,12 @@ pub struct ProfileStatus {
     /// tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens_rejected: Option<Timestamp>,
+    /// The path of the included file that has the profile. Absent for a profile of the configuration itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub included_from: Option<String>,
+    /// The path of an included file with a profile of this name, which the configuration itself overrides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overrides: Option<String>,
 }
 
 /// The state of a profile in one word.
@@ -314,6 +339,9 @@ pub struct Cluster {
 pub struct ConfigChecked {
     /// The profiles that it defines.
     pub profiles: Vec<ProfileName>,
+    /// The included files. A problem of them does not make the configuration invalid.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub includes: Vec<IncludeStatus>,
 }
 
 /// The response of [`Endpoint::Stop`](crate::Endpoint::Stop).

@@ -135,7 +135,7 @@ fn server(text: &str) -> Result<String, UrlError> {
     }
 }
 
-fn aws_profile(text: &str) -> Result<String, String> {
+pub(super) fn aws_profile(text: &str) -> Result<String, String> {
     match text {
         "" => Err("must not be empty".to_owned()),
         long if long.len() > 256 => Err("must have at most 256 characters".to_owned()),

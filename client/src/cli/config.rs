@@ -1,6 +1,8 @@
 //! `rolecall config …`.
 
-use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueHint};
 
 /// Check, edit or find the configuration file
 #[derive(Debug, Args)]
@@ -20,6 +22,18 @@ pub(crate) enum ConfigAction {
     ///
     /// As visudo and crontab -e do it: the file in use never has a mistake, and a mistake can be corrected in the copy.
     Edit,
+    /// Include the profiles and sources of a file that a team shares
+    ///
+    /// The agent reads the file again when it changes. Rolecall never writes it. Your own profiles and sources override those
+    /// of the same name. `*` in the last part of a path, in quotes, names all files that match.
+    Include {
+        /// The file
+        #[arg(required = true, value_name = "PATH", value_hint = ValueHint::FilePath)]
+        paths: Vec<PathBuf>,
+        /// Stop including it
+        #[arg(long)]
+        remove: bool,
+    },
     /// Print the path of the file
     Path,
 }

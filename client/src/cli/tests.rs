@@ -1,7 +1,5 @@
 //! What the command line takes, and how it refuses the rest.
 
-use clap::CommandFactory;
-
 use super::*;
 
 const ARN: &str = "arn:aws:iam::111122223333:role/developers";
@@ -22,6 +20,18 @@ fn cli_help_names_every_command() {
         let line = format!("  {name:<13}{about}");
         assert!(help.lines().any(|have| have == line), "{line:?} is not in\n{help}");
     }
+}
+
+#[test]
+fn cli_as_kubectl_plugin_names_kubectl() {
+    let usage = |line: &[&str]| parse_words(line).unwrap_err().render().to_string();
+    assert!(usage(&["/x/kubectl-rolecall", "use", "--help"]).contains("Usage: kubectl rolecall use "));
+    assert!(usage(&["kubectl-rolecall", "shell"]).contains("Usage: kubectl rolecall shell "));
+    assert!(usage(&["/x/rolecall", "use", "--help"]).contains("Usage: rolecall use "));
+}
+
+fn parse_words(words: &[&str]) -> Result<Cli, clap::Error> {
+    super::parse(words.iter().map(Into::into).collect())
 }
 
 #[test]
@@ -48,6 +58,12 @@ fn cli_valid_lines_parse() {
         "rolecall kubeconfig --all --print",
         "rolecall kubeconfig a b --use --repin",
         "rolecall use prod --kubeconfig x",
+        "rolecall use",
+        "rolecall use -",
+        "rolecall use -n web",
+        "rolecall use arn:aws:eks:eu-west-1:111122223333:cluster/x --namespace web",
+        "rolecall shell prod -n web -y",
+        "rolecall prompt --format zsh",
         "rolecall token prod",
         "rolecall credentials prod --force",
         "rolecall credentials prod --install",

@@ -50,6 +50,9 @@ pub(crate) fn run(wanted: &Add, context: &Context) -> Result<(), CliError> {
         Err(error) => return Err(roll_back(&path, wanted, &before, &error)),
     };
     print_notes(&outcome.written.notes);
+    if let Some(path) = before.included_from(wanted.name.as_str()) {
+        output::print_note(&format!("the profile {} overrides that of {}", wanted.name, display_path(&path)));
+    }
     if wanted.replace && change == Change::Updated {
         output::print(&config_summary(wanted, &path, change, context))?;
     }

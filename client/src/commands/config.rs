@@ -2,6 +2,7 @@
 
 mod check;
 mod edit;
+mod include;
 
 use crate::cli::ConfigAction;
 use crate::context::Context;
@@ -13,6 +14,8 @@ pub(crate) fn run(action: &ConfigAction, context: &Context) -> Result<(), CliErr
     match action {
         ConfigAction::Check => check::run(context),
         ConfigAction::Edit => edit::run(context),
+        ConfigAction::Include { paths, remove: false } => include::add(paths, context),
+        ConfigAction::Include { paths, remove: true } => include::remove(paths, context),
         // For scripts, so unchanged and whole.
         ConfigAction::Path => output::print(&format!("{}\n", context.config_path()?.display())),
     }

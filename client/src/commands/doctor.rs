@@ -25,6 +25,7 @@ use rolecall_protocol::{AccessQuery, Finding, FindingArea, FindingState, Profile
 
 use crate::cli;
 use crate::context::Context;
+use crate::daemon::config_status::no_profiles_error;
 use crate::error::CliError;
 use crate::kubeconfig::context_entry;
 use crate::output;
@@ -83,6 +84,9 @@ pub(crate) fn run(wanted: &cli::Doctor, context: &Context) -> Result<(), CliErro
         (true, None) => print_requests(&report, &facts)?,
         (false, Some(format)) => output::print_data(format, &report)?,
         (false, None) => output::print(&view.report(&report))?,
+    }
+    if report.profiles.is_empty() && facts.agent.is_ok() && wanted.output.data().is_none() {
+        output::print_note(&no_profiles_error().to_string());
     }
     match facts.agent.as_ref().err().map_or_else(|| report.exit_code(), |unreachable| unreachable.error.code()) {
         0 => Ok(()),
@@ -240,8 +244,8 @@ fn profile_reports(names: Vec<String>, found: &[Checked], diagnosed: Diagnosed) 
         let of_client: Vec<&Checked> = found.iter().filter(|checked| checked.profile.as_ref() == Some(&name)).collect();
         let briefs = of_client.iter().filter_map(|checked| checked.brief.clone()).collect();
         // Under the name of the profile, the findings need not repeat it.
-        let named = |checked: &&Checked| Finding { name: "kubeconfig".to_owned(), ..checked.finding.clone() };
-        let findings = of_client.iter().map(named).chain(of_daemon).collect();
+        let without_profile = |checked: &&Checked| Finding { name: "kubeconfig".to_owned(), ..checked.finding.clone() };
+        let findings = of_client.iter().map(without_profile).chain(of_daemon).collect();
         ProfileReport::new(name, findings, briefs)
     };
     let mut reports: Vec<ProfileReport> = names.into_iter().zip(of_daemon).map(report).collect();

@@ -74,6 +74,8 @@ pub(crate) fn run(wanted: &Kubeconfig, context: &Context) -> Result<(), CliError
 struct ClusterLookup {
     name: ProfileName,
     server: Server,
+    /// Whether the profile comes from an included file.
+    is_included: bool,
     /// Whether the configuration does not have this pin yet.
     is_new: bool,
     /// How the new pin differs from the old one.
@@ -104,7 +106,13 @@ fn given_lookup(name: &ProfileName, server: Server, details: &ProfileDetails) ->
             ),
         ));
     }
-    Ok(ClusterLookup { name: name.clone(), server, is_new: false, changes: Vec::new() })
+    Ok(ClusterLookup {
+        name: name.clone(),
+        server,
+        is_included: is_included(details),
+        is_new: false,
+        changes: Vec::new(),
+    })
 }
 
 /// Describes the cluster at AWS. Errors if it differs from the pin, except with `repin`.
@@ -124,7 +132,17 @@ fn look_up(
         ));
     }
     let is_new = !changes.is_empty() || details.server.is_none() || details.ca_sha256.is_none();
-    Ok(ClusterLookup { name: name.clone(), server: Server::from(&cluster), is_new, changes })
+    Ok(ClusterLookup {
+        name: name.clone(),
+        server: Server::from(&cluster),
+        is_included: is_included(details),
+        is_new,
+        changes,
+    })
+}
+
+fn is_included(details: &ProfileDetails) -> bool {
+    details.status.included_from.is_some()
 }
 
 /// How a cluster differs from the pin. A pin that is not set does not differ.
@@ -144,7 +162,8 @@ impl PinChange {
     }
 }
 
-/// Stores new pins and missing entry keys in the configuration. Returns the entry key of each profile.
+/// Stores new pins and missing entry keys in the configuration: those of a profile of an included file, which is not
+/// changed, in `[included.NAME]`. Returns the entry key of each profile.
 fn store(daemon: &Daemon, found: &[ClusterLookup], context: &Context) -> Result<Vec<Option<EntryKey>>, CliError> {
     let path = context.config_path()?;
     let known = ConfigFile::load(&path)?;
@@ -165,6 +184,9 @@ fn store(daemon: &Daemon, found: &[ClusterLookup], context: &Context) -> Result<
                     ..entry
                 };
                 file.set_profile(name, &pinned)?;
+            } else if found.is_included && file.profile(name).is_none() {
+                let server = found.is_new.then_some((found.server.url.as_str(), found.server.ca_sha256.as_str()));
+                file.set_included_server(name, server)?;
             }
             keys.push(file.entry_key_or_set(name, new_key));
         }

@@ -1,12 +1,15 @@
 //! `rolecall list`: the configured profiles.
 
+use std::path::Path;
+
 use owo_colors::Style;
-use rolecall_protocol::{Endpoint, ProfileStatus, RoleArn, Status};
+use rolecall_protocol::{Endpoint, ProfileStatus, RoleArn, Status, sanitize_for_terminal};
 
 use crate::cli::List;
 use crate::context::Context;
 use crate::daemon::config_status;
 use crate::error::CliError;
+use crate::files::path_text::display_path;
 use crate::kubeconfig;
 use crate::kubeconfig::context_entry::files;
 use crate::terminal::style::Screen;
@@ -57,6 +60,7 @@ fn configured(profile: &ProfileStatus, is_current: bool) -> serde_json::Value {
         "region": profile.region,
         "role_arn": profile.role_arn,
         "source": profile.source,
+        "included_from": profile.included_from,
         "current": is_current,
         "protected": profile.protected,
     })
@@ -64,7 +68,8 @@ fn configured(profile: &ProfileStatus, is_current: bool) -> serde_json::Value {
 
 /// The profiles; the mark `*` is at the profile of the current context, as `kubectl config get-contexts` shows it.
 fn table(profiles: &[ProfileStatus], is_current: impl Fn(&ProfileStatus) -> bool, screen: Screen) -> String {
-    let columns = [
+    let has_included = profiles.iter().any(|profile| profile.included_from.is_some());
+    let mut columns = vec![
         Column::fixed(""),
         Column::fixed("PROFILE"),
         Column::optional("CLUSTER", 1),
@@ -72,19 +77,26 @@ fn table(profiles: &[ProfileStatus], is_current: impl Fn(&ProfileStatus) -> bool
         Column::optional("ROLE", 4).short_at(5),
         Column::optional("SOURCE", 3),
     ];
+    if has_included {
+        columns.push(Column::optional("FROM", 6).short_at(7));
+    }
     let rows: Vec<Row> = profiles
         .iter()
         .map(|profile| {
             let mark = if is_current(profile) { "*" } else { " " };
             let role = profile.role_arn.as_ref();
-            Row::from(vec![
+            let mut cells = vec![
                 Cell::styled(mark, Style::new().green()),
                 name_cell(profile),
                 profile.cluster.as_str().into(),
                 profile.region.as_str().into(),
                 Cell::from(role.map_or("-", RoleArn::as_str)).shortened(role.map_or("-", RoleArn::role_name)),
                 profile.source.as_str().into(),
-            ])
+            ];
+            if has_included {
+                cells.push(from(profile));
+            }
+            Row::from(cells)
         })
         .collect();
     render(&columns, &rows, screen)
@@ -94,6 +106,13 @@ fn table(profiles: &[ProfileStatus], is_current: impl Fn(&ProfileStatus) -> bool
 fn name_cell(profile: &ProfileStatus) -> Cell {
     let style = if profile.protected { Style::new().red() } else { Style::new() };
     Cell::styled(profile.name.as_str(), style)
+}
+
+/// The included file that has a profile; in a narrow table only its name.
+fn from(profile: &ProfileStatus) -> Cell {
+    let Some(path) = profile.included_from.as_deref().map(Path::new) else { return Cell::from("-") };
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    Cell::from(sanitize_for_terminal(&display_path(path))).shortened(sanitize_for_terminal(&name))
 }
 
 #[cfg(test)]
@@ -117,6 +136,28 @@ mod tests {
   prod     europe   eu-west-1  arn:aws:iam::111122223333:role/team/developers  work
 * staging  europe   eu-west-1  -                                               work
 ";
+
+    #[test]
+    fn table_has_origin_if_a_profile_is_included() {
+        let profile = |name: &str, from: Option<&str>| -> ProfileStatus {
+            serde_json::from_value(serde_json::json!({"name": name, "cluster": "europe", "region": "eu-west-1",
+                "source": "work", "state": "unused", "included_from": from}))
+            .unwrap()
+        };
+        let profiles = [profile("mine", None), profile("prod", Some("/opt/team/platform.toml"))];
+        let shown = |width| {
+            let screen = Screen { unicode: true, width, is_wide: false };
+            anstream::adapter::strip_str(&table(&profiles, |_| false, screen)).to_string()
+        };
+        assert_eq!(
+            shown(None),
+            "  PROFILE  CLUSTER  REGION     ROLE  SOURCE  FROM
+  mine     europe   eu-west-1  -     work    -
+  prod     europe   eu-west-1  -     work    /opt/team/platform.toml
+"
+        );
+        assert!(shown(Some(60)).contains("  work    platform.toml\n"), "{}", shown(Some(60)));
+    }
 
     #[test]
     fn table_marks_current_and_fits() {

@@ -24,6 +24,9 @@ pub(crate) fn run(wanted: &Remove, context: &Context) -> Result<(), CliError> {
     let path = context.config_path()?;
     let config = ConfigFile::load(&path)?;
     config_status::check_running_daemon_config(&path, &context.environment)?;
+    for name in &wanted.names {
+        config.check_own_profile(name.as_str())?;
+    }
     check_known(&wanted.names, &config.profile_names())?;
     let mut seen = BTreeSet::new();
     let names: Vec<&ProfileName> = wanted.names.iter().filter(|name| seen.insert(*name)).collect();
@@ -45,6 +48,12 @@ pub(crate) fn run(wanted: &Remove, context: &Context) -> Result<(), CliError> {
     for name in names {
         let rest = outcome.as_ref().map(|(files, outcome)| context_text(name, outcome, files)).unwrap_or_default();
         context.print_done(&format!("removed the profile {name}{rest}"))?;
+        if let Some(path) = config.overridden(name.as_str()) {
+            output::print_note(&format!(
+                "{name} is now the profile of {}; write its context with: rolecall kubeconfig {name}",
+                display_path(&path)
+            ));
+        }
     }
     if let Some((_, outcome)) = outcome {
         print_notes(&outcome.written.notes);

@@ -65,13 +65,14 @@ fn check_names(old: &ProfileName, new: &ProfileName, config: &ConfigFile) -> Res
     let known = config.profile_names();
     let has = |name: &ProfileName| known.iter().any(|known| known == name.as_str());
     if !has(old) {
+        config.check_own_profile(old.as_str())?;
         let hint = match similar_names(old.as_str(), known.iter().map(String::as_str)).as_slice() {
             [] => "See the profiles with: rolecall list".to_owned(),
             alike => format!("Did you mean {}?", alike.join(" or ")),
         };
         return Err(CliError::failed(format!("there is no profile \"{old}\""), hint).nothing_written());
     }
-    if has(new) {
+    if has(new) || config.included_from(new.as_str()).is_some() {
         let error = CliError::failed(format!("there is a profile \"{new}\" already"), "Choose another name");
         return Err(error.nothing_written());
     }

@@ -1,5 +1,7 @@
 //! `rolecall show NAME…`: everything about profiles.
 
+use std::path::Path;
+
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use owo_colors::OwoColorize;
 use rolecall_protocol::{
@@ -70,7 +72,7 @@ fn context_of(details: &ProfileDetails) -> Option<String> {
     let name = &details.status.name;
     let found = kubeconfig::find(&files(None).ok()?, name.as_str()).ok()??;
     let current = if found.is_current { ", the current one" } else { "" };
-    Some(sanitize_for_terminal(&format!("{name} in {}{current}", display_path(&found.file))))
+    Some(sanitize_for_terminal(&format!("{} in {}{current}", found.context, display_path(&found.file))))
 }
 
 fn render(
@@ -99,6 +101,7 @@ fn render(
     lines.extend(details.session_name.as_ref().map(|name| ("session name", sanitize_for_terminal(name))));
     lines.extend(inputs_lines(&details.inputs));
     lines.push(("duration", duration(details)));
+    lines.extend(origin(status).map(|origin| ("from", origin)));
     let needs_login = source.and_then(|source| source.login.as_ref()).is_some_and(|login| login.needs_login(now));
     let locked = all.daemon.lock.locked.then(|| "locked. Run: rolecall unlock".to_owned());
     lines.push(("state", locked.unwrap_or_else(|| state(status, needs_login).to_owned())));
@@ -118,6 +121,13 @@ fn render(
     lines.extend(status.problem.iter().flat_map(|problem| problem_lines(status, problem, now)));
     lines.extend(rejection_text(status).map(|rejection| ("problem", rejection)));
     format!("{}\n{}", status.name.bold(), table::key_values(&lines, screen))
+}
+
+/// The included file of a profile, or the one whose profile it overrides.
+fn origin(status: &ProfileStatus) -> Option<String> {
+    let shown = |path: &String| sanitize_for_terminal(&display_path(Path::new(path)));
+    let included = status.included_from.as_ref().map(shown);
+    included.or_else(|| Some(format!("your configuration, which overrides {}", shown(status.overrides.as_ref()?))))
 }
 
 /// The login of the source, with the command to run if it has expired or soon expires.

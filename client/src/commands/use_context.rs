@@ -1,39 +1,137 @@
-//! `rolecall use NAME`: makes a profile's context the current one.
+//! `rolecall use [NAME]`: makes a context the current one.
 
-use rolecall_protocol::{ProfileName, join_sentences, location, sanitize_for_terminal};
+mod previous;
+
+use rolecall_protocol::{Namespace, join_sentences, location, sanitize_for_terminal};
 
 use crate::cli::Use;
 use crate::config_file::ConfigFile;
 use crate::context::Context;
-use crate::error::CliError;
+use crate::error::{CliError, Exit};
 use crate::files::path_text::display_path;
 use crate::kubeconfig::context_entry::{files, kubeconfig_option, print_notes};
-use crate::kubeconfig::{self, KubeconfigError};
+use crate::kubeconfig::{self, Files, KubeconfigError, UseOutcome};
+use crate::protected;
+use crate::terminal::pick::{Choice, pick};
 
 /// Sets the current context, and prints the previous one.
 pub(crate) fn run(wanted: &Use, context: &Context) -> Result<(), CliError> {
-    let files = files(wanted.kubeconfig.as_deref())?;
-    let name = wanted.name.as_str();
-    let outcome = match kubeconfig::use_context(&files, name) {
+    let own_file = location::private_kubeconfig().filter(|_| wanted.kubeconfig.is_none());
+    let files = match &own_file {
+        Some(path) => Files::one(path)?,
+        None => files(wanted.kubeconfig.as_deref())?,
+    };
+    let name = match (wanted.name.as_ref().map(|name| name.as_str()), &wanted.namespace) {
+        (Some("-"), _) if own_file.is_some() => return Err(inside_shell()),
+        (Some("-"), _) => previous::read()?,
+        (Some(name), _) => name.to_owned(),
+        (None, Some(_)) => current_context(&files)?,
+        (None, None) if own_file.is_some() => return Err(inside_shell()),
+        (None, None) => choose(&files, context)?,
+    };
+    let namespace = wanted.namespace.as_ref().map(Namespace::as_str);
+    let outcome = match kubeconfig::use_context(&files, &name, namespace) {
         Ok(outcome) => outcome,
+        Err(KubeconfigError::UnknownContext { .. }) if own_file.is_some() => return Err(inside_shell()),
         Err(ref error @ KubeconfigError::UnknownContext { similar: ref alike, .. }) => {
             let option = kubeconfig_option(wanted.kubeconfig.as_deref());
-            let hint = unknown_context_hint(&wanted.name, alike, is_configured(&wanted.name), &option);
+            let hint = unknown_context_hint(&name, alike, is_configured(&name), &option);
             return Err(CliError::failed(error.to_string(), hint));
         }
         Err(error) => return Err(error.into()),
     };
+    if let Some(previous) = outcome.previous.as_deref().filter(|previous| *previous != name && own_file.is_none()) {
+        previous::save(previous);
+    }
     print_notes(&outcome.written.notes);
+    context.print_done(&done_text(&name, namespace, &outcome, own_file.is_some()))?;
+    if protected::is_protected(&name) {
+        protected::print_warning(&sanitize_for_terminal(&name));
+    }
+    Ok(())
+}
+
+fn done_text(name: &str, namespace: Option<&str>, outcome: &UseOutcome, is_inside: bool) -> String {
+    let name_text = sanitize_for_terminal(name);
     let file = display_path(&outcome.file);
-    context.print_done(&match outcome.previous.as_deref().map(sanitize_for_terminal) {
-        Some(previous) if previous == name => format!("{name} is your current context already ({file})"),
-        Some(previous) => format!("{name} is now your current context in {file} (it was {previous})"),
-        None => format!("{name} is now your current context in {file}"),
+    let namespace = namespace.map(|namespace| format!(", namespace {namespace}")).unwrap_or_default();
+    match outcome.previous.as_deref() {
+        _ if is_inside => format!("{name_text}{namespace}, in this shell alone"),
+        Some(previous) if previous == name && namespace.is_empty() => {
+            format!("{name_text} is your current context already ({file})")
+        }
+        Some(previous) if previous == name => format!("{name_text} is your current context ({file}){namespace}"),
+        Some(previous) => {
+            let previous = sanitize_for_terminal(previous);
+            format!("{name_text} is now your current context in {file} (it was {previous}){namespace}")
+        }
+        None => format!("{name_text} is now your current context in {file}{namespace}"),
+    }
+}
+
+/// The error for another context inside a shell of Rolecall.
+fn inside_shell() -> CliError {
+    let profile = location::profile();
+    let name = profile.as_ref().map_or("one profile", |profile| profile.as_str());
+    CliError::failed(
+        format!("this is a shell of {name}, whose kubeconfig has that context alone"),
+        "Leave it with: exit; or open another with: rolecall shell NAME",
+    )
+    .nothing_written()
+}
+
+/// The name of the current context.
+fn current_context(files: &Files) -> Result<String, CliError> {
+    let contexts = kubeconfig::contexts(files)?;
+    let current = contexts.into_iter().find(|context| context.is_current);
+    current.map(|context| context.name).ok_or_else(|| {
+        CliError::new(
+            Exit::Usage,
+            "there is no current context to set a namespace of",
+            "Run: rolecall use NAME -n NAMESPACE",
+        )
     })
 }
 
+/// Lets the user choose a context: those of Rolecall's profiles first, then those of other tools.
+fn choose(files: &Files, context: &Context) -> Result<String, CliError> {
+    let mut contexts = kubeconfig::contexts(files)?;
+    contexts.sort_by_key(|context| context.profile.is_none());
+    if contexts.is_empty() {
+        return Err(CliError::failed(
+            "there are no contexts to choose from",
+            "Add a cluster with: rolecall add --help",
+        ));
+    }
+    let config = location::config().ok().and_then(|path| ConfigFile::load(&path).ok());
+    let choices: Vec<Choice> = contexts
+        .iter()
+        .map(|context| {
+            let profile = context.profile.as_deref();
+            let entry = config.as_ref().zip(profile).and_then(|(config, name)| config.profile(name));
+            let detail = entry.map(|entry| {
+                let role = entry.role_arn.as_ref().map(|role| format!(", {}", role.role_name())).unwrap_or_default();
+                format!("{} in {}{role}", entry.cluster, entry.region)
+            });
+            Choice {
+                name: context.name.clone(),
+                detail: detail.unwrap_or_default(),
+                is_current: context.is_current,
+                is_protected: config.as_ref().zip(profile).is_some_and(|(config, name)| config.is_protected(name)),
+            }
+        })
+        .collect();
+    let picked = pick("Context:", &choices, &context.environment).map_err(|error| match error.code() {
+        code if code == Exit::Usage as u8 => {
+            error.with_hint("Run: rolecall use NAME; see the names with: rolecall list")
+        }
+        _ => error,
+    })?;
+    contexts.into_iter().nth(picked).map(|context| context.name).ok_or_else(|| CliError::silent(Exit::Bug as u8))
+}
+
 /// The hint for an unknown context: similar names, and how to write the context of a profile.
-fn unknown_context_hint(name: &ProfileName, alike: &[String], is_profile: bool, option: &str) -> String {
+fn unknown_context_hint(name: &str, alike: &[String], is_profile: bool, option: &str) -> String {
     let verb = if alike.is_empty() { "Write" } else { "Or write" };
     let profile = if is_profile {
         format!("{verb} that of the profile {name} with: rolecall kubeconfig {name} --use{option}")
@@ -47,11 +145,11 @@ fn unknown_context_hint(name: &ProfileName, alike: &[String], is_profile: bool, 
 }
 
 /// Whether the profile exists. False if the configuration cannot be read, since this only improves a hint.
-fn is_configured(name: &ProfileName) -> bool {
-    location::config()
-        .ok()
-        .and_then(|path| ConfigFile::load(&path).ok())
-        .is_some_and(|config| config.profile_names().iter().any(|known| known == name.as_str()))
+fn is_configured(name: &str) -> bool {
+    let config = location::config().ok().and_then(|path| ConfigFile::load(&path).ok());
+    config.is_some_and(|config| {
+        config.profile_names().iter().any(|known| known == name) || config.included_from(name).is_some()
+    })
 }
 
 #[cfg(test)]
@@ -62,7 +160,7 @@ mod tests {
     fn unknown_context_hint_names_similar() {
         let result_text = |alike: &[&str], is_profile, option| {
             let alike: Vec<String> = alike.iter().map(|name| (*name).to_owned()).collect();
-            unknown_context_hint(&"nix".parse().unwrap(), &alike, is_profile, option)
+            unknown_context_hint("nix", &alike, is_profile, option)
         };
         assert_eq!(result_text(&[], true, ""), "Write that of the profile nix with: rolecall kubeconfig nix --use");
         assert_eq!(

@@ -93,7 +93,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let [file, link, other] = ["config.toml", "link.toml", "other.toml"].map(|name| folder.path().join(name));
         let result_text = |ours: &Path, theirs: &Path| {
-            let theirs = ConfigStatus { path: theirs.display().to_string(), loaded: None, problem: None };
+            let theirs =
+                ConfigStatus { path: theirs.display().to_string(), loaded: None, problem: None, includes: Vec::new() };
             check_same_config(ours, &theirs, &Environment::default()).map_err(|error| error.to_string())
         };
         assert_eq!(result_text(&file, &file), Ok(()), "one that is not there yet");

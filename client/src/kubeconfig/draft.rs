@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use super::entry::{self, Entry, prefixed_name};
+use super::entry::{self, Entry};
+use super::entry_names::EntryNames;
 use super::error::KubeconfigError;
 use super::files::{LoadedFile, default_index};
 use super::model::{EntryKind, Value};
@@ -73,6 +74,16 @@ impl<'a> Draft<'a> {
         self.default_file
     }
 
+    /// Sets the namespace of an existing context.
+    pub(super) fn set_namespace(&mut self, context: &str, namespace: &str) {
+        let Some(position) = self.find(EntryKind::Context, context) else { return };
+        let Some(mut item) = self.item(EntryKind::Context, position).cloned() else { return };
+        let mut body = item.get("context").cloned().unwrap_or(Value::Null);
+        body.set("namespace", Value::str(namespace));
+        item.set("context", body);
+        self.replace(EntryKind::Context, position, item);
+    }
+
     /// Returns the position of the entry that kubectl uses for a name: that of the first file which has one.
     pub(super) fn find(&self, kind: EntryKind, name: &str) -> Option<EntryPosition> {
         self.models.iter().enumerate().find_map(|(file, model)| {
@@ -101,6 +112,11 @@ impl<'a> Draft<'a> {
         entries
     }
 
+    /// Returns the list of a kind in each file.
+    pub(super) fn lists(&self, kind: EntryKind) -> impl Iterator<Item = &[Value]> {
+        self.models.iter().map(move |model| model.get(kind.list_key()).map(Value::items).unwrap_or_default())
+    }
+
     /// Returns the path of a file as `KUBECONFIG` lists it.
     pub(super) fn path(&self, file: usize) -> &PathBuf {
         &self.files[file].listed
@@ -113,15 +129,16 @@ impl<'a> Draft<'a> {
     /// `ContextTaken` or `EntryTaken` if another tool made an entry with one of the three names.
     pub(super) fn upsert(&mut self, entry: &Entry) -> Result<(Change, usize), KubeconfigError> {
         entry.check()?;
-        let positions = EntryKind::ALL.map(|kind| self.find(kind, &entry.name(kind)));
+        let names = self.entry_names(&entry.profile);
+        let positions = EntryKind::ALL.map(|kind| self.find(kind, names.get(kind)));
         let [cluster, context, user] = positions;
-        self.check_ours(entry, cluster, context, user)?;
+        self.check_ours(entry, &names, positions)?;
         let file = context.or(user).or(cluster).map_or(self.default_file, |position| position.file);
 
         let mut change = if context.is_none() { Change::Added } else { Change::Unchanged };
         for (position, kind) in positions.into_iter().zip(EntryKind::ALL) {
             let old = position.and_then(|position| self.item(kind, position));
-            let new = entry.updated_item(kind, old);
+            let new = entry.updated_item(&names, kind, old);
             if old == Some(&new) {
                 continue;
             }
@@ -133,37 +150,40 @@ impl<'a> Draft<'a> {
                 None => self.model_mut(file).push(kind.list_key(), new),
             }
         }
+        // Several users may have been converted to one profile.
+        for name in self.users_of(&entry.profile).iter().filter(|name| **name != names.user) {
+            let Some(position) = self.find(EntryKind::User, name) else { continue };
+            let old = self.item(EntryKind::User, position);
+            let new = entry.updated_item(&names, EntryKind::User, old);
+            if old != Some(&new) {
+                change = if change == Change::Added { change } else { Change::Updated };
+                self.replace(EntryKind::User, position, new);
+            }
+        }
         Ok((change, file))
     }
 
-    /// Removes the entries of a profile from every file, if they are Rolecall's.
-    pub(super) fn remove(&mut self, profile: &str) -> Removal {
-        let inner_name = prefixed_name(profile);
-        let context = self.find(EntryKind::Context, profile);
-        let user = self.find(EntryKind::User, &inner_name);
+    /// Removes the entries of a profile from every file, if they are Rolecall's. `names` are those of its entries. A cluster
+    /// that another tool made stays if a context uses it.
+    pub(super) fn remove(&mut self, profile: &str, names: &EntryNames) -> Removal {
+        let context = self.find(EntryKind::Context, &names.context);
+        let user = self.find(EntryKind::User, &names.user);
         let is_ours = |item: &Value| entry::is_ours(item, profile);
         let user_is_ours = user.and_then(|position| self.item(EntryKind::User, position)).map(is_ours);
         let context = context.and_then(|position| self.item(EntryKind::Context, position));
-        let context_is_ours = context.map(|item| uses_user(item, &inner_name));
+        let context_is_ours = context.map(|item| uses_user(item, &names.user));
         match (user_is_ours, context_is_ours) {
             (None, None) => return Removal::NotFound,
             (None, Some(false)) | (Some(false), _) => return Removal::NotOurs,
             _ => {}
         }
-        let (mut removed_context, mut removed) = (false, false);
-        for model in &mut self.models {
-            let mut remove = |kind: EntryKind, is_unwanted: &dyn Fn(&Value) -> bool| {
-                let Some(items) = model.items_mut(kind.list_key()) else { return false };
-                let before = items.len();
-                items.retain(|item| !is_unwanted(item));
-                items.len() != before
-            };
-            removed_context |=
-                remove(EntryKind::Context, &|item| item.is_named(profile) && uses_user(item, &inner_name));
-            removed |= remove(EntryKind::Cluster, &|item| item.is_named(&inner_name));
-            removed |= remove(EntryKind::User, &|item| item.is_named(&inner_name) && is_ours(item));
-        }
-        match (removed_context, removed, self.find(EntryKind::Context, profile)) {
+        let is_context = |item: &Value| item.is_named(&names.context) && uses_user(item, &names.user);
+        let removed_context = self.remove_items(EntryKind::Context, is_context);
+        let is_needed = names.cluster != EntryNames::new(profile).cluster
+            && self.lists(EntryKind::Context).flatten().any(|item| uses_cluster(item, &names.cluster));
+        let removed_cluster = !is_needed && self.remove_items(EntryKind::Cluster, |item| item.is_named(&names.cluster));
+        let removed_user = self.remove_items(EntryKind::User, |item| item.is_named(&names.user) && is_ours(item));
+        match (removed_context, removed_cluster || removed_user, self.find(EntryKind::Context, &names.context)) {
             (false, false, _) => Removal::NotFound,
             (_, _, Some(_)) => Removal::ContextStays,
             (true, _, None) => Removal::Removed,
@@ -171,12 +191,22 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Removes entries of a kind from every file. Returns whether there were any.
+    fn remove_items(&mut self, kind: EntryKind, is_unwanted: impl Fn(&Value) -> bool) -> bool {
+        let mut removed = false;
+        for items in self.models.iter_mut().filter_map(|model| model.items_mut(kind.list_key())) {
+            let before = items.len();
+            items.retain(|item| !is_unwanted(item));
+            removed |= items.len() != before;
+        }
+        removed
+    }
+
     /// Returns which tool made the context of a profile and its user.
-    pub(super) fn context_owner(&self, profile: &str) -> ContextOwner {
-        let inner_name = prefixed_name(profile);
-        let Some(context) = self.find(EntryKind::Context, profile) else { return ContextOwner::Missing };
-        let user = self.find(EntryKind::User, &inner_name).and_then(|user| self.item(EntryKind::User, user));
-        let uses_it = self.item(EntryKind::Context, context).is_some_and(|item| uses_user(item, &inner_name));
+    pub(super) fn context_owner(&self, profile: &str, names: &EntryNames) -> ContextOwner {
+        let Some(context) = self.find(EntryKind::Context, &names.context) else { return ContextOwner::Missing };
+        let user = self.find(EntryKind::User, &names.user).and_then(|user| self.item(EntryKind::User, user));
+        let uses_it = self.item(EntryKind::Context, context).is_some_and(|item| uses_user(item, &names.user));
         if uses_it && user.is_some_and(|user| entry::is_ours(user, profile)) {
             ContextOwner::Rolecall { file: self.path(context.file).clone() }
         } else {
@@ -202,13 +232,15 @@ impl<'a> Draft<'a> {
         was_current
     }
 
-    /// Returns the names of the contexts that use a profile's cluster or user, after those of the profile were removed.
-    pub(super) fn contexts_of(&self, profile: &str) -> Vec<String> {
-        let inner_name = prefixed_name(profile);
-        let refers = |item: &Value, key| item.at_path(&["context", key]).and_then(Value::as_str) == Some(&inner_name);
+    /// Returns the names of the contexts whose cluster or user was removed with those of a profile.
+    pub(super) fn dangling_contexts(&self, names: &EntryNames) -> Vec<String> {
+        let is_gone = |kind| self.find(kind, names.get(kind)).is_none();
+        let (no_cluster, no_user) = (is_gone(EntryKind::Cluster), is_gone(EntryKind::User));
         self.visible(EntryKind::Context)
             .into_iter()
-            .filter(|(_, _, item)| refers(item, "user") || refers(item, "cluster"))
+            .filter(|(_, _, item)| {
+                no_user && uses_user(item, &names.user) || no_cluster && uses_cluster(item, &names.cluster)
+            })
             .map(|(name, _, _)| name.to_owned())
             .collect()
     }
@@ -217,32 +249,32 @@ impl<'a> Draft<'a> {
     fn check_ours(
         &self,
         entry: &Entry,
-        cluster: Option<EntryPosition>,
-        context: Option<EntryPosition>,
-        user: Option<EntryPosition>,
+        names: &EntryNames,
+        [cluster, context, user]: [Option<EntryPosition>; 3],
     ) -> Result<(), KubeconfigError> {
-        let inner_name = prefixed_name(&entry.profile);
         let item = |kind, position: Option<EntryPosition>| {
             let position = position?;
             self.item(kind, position).map(|item| (item, self.path(position.file).clone()))
         };
         if let Some((item, path)) = item(EntryKind::Context, context)
-            && !uses_user(item, &inner_name)
+            && !uses_user(item, &names.user)
         {
             let part = |key| item.at_path(&["context", key]).and_then(Value::as_str).unwrap_or_default();
             let found = format!("cluster \"{}\" and user \"{}\"", part("cluster"), part("user"));
-            return Err(KubeconfigError::ContextTaken { path, name: entry.profile.clone(), uses: found });
+            return Err(KubeconfigError::ContextTaken { path, name: names.context.clone(), uses: found });
         }
         if let Some((item, path)) = item(EntryKind::User, user)
             && !entry::is_ours(item, &entry.profile)
         {
-            return Err(KubeconfigError::EntryTaken { path, kind: EntryKind::User.body_key(), name: inner_name });
+            let name = names.user.clone();
+            return Err(KubeconfigError::EntryTaken { path, kind: EntryKind::User.body_key(), name });
         }
         // A cluster without context and user remains if the user deleted the other two, unless it has another server.
         if let (None, None, Some((item, path))) = (context, user, item(EntryKind::Cluster, cluster))
             && item.at_path(&["cluster", "server"]).and_then(Value::as_str) != Some(entry.server.as_str())
         {
-            return Err(KubeconfigError::EntryTaken { path, kind: EntryKind::Cluster.body_key(), name: inner_name });
+            let name = names.cluster.clone();
+            return Err(KubeconfigError::EntryTaken { path, kind: EntryKind::Cluster.body_key(), name });
         }
         Ok(())
     }
@@ -283,6 +315,10 @@ fn current_context_of(model: &Value) -> Option<&str> {
 }
 
 /// Whether a context uses this user.
-fn uses_user(context: &Value, user: &str) -> bool {
+pub(super) fn uses_user(context: &Value, user: &str) -> bool {
     context.at_path(&["context", "user"]).and_then(Value::as_str) == Some(user)
+}
+
+fn uses_cluster(context: &Value, cluster: &str) -> bool {
+    context.at_path(&["context", "cluster"]).and_then(Value::as_str) == Some(cluster)
 }

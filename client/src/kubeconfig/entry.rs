@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use rolecall_protocol::{ENTRY_KEY_VARIABLE, EntryKey};
 
+use super::entry_names::EntryNames;
 use super::error::KubeconfigError;
 use super::model::{EntryKind, Value};
 
@@ -12,13 +13,15 @@ use super::model::{EntryKind, Value};
 const EXEC_API_VERSION: &str = "client.authentication.k8s.io/v1";
 
 /// kubectl shares its terminal with `rolecall` if it has one, so that `rolecall` can offer a login.
-const INTERACTIVE_MODE: &str = "IfAvailable";
+pub(super) const INTERACTIVE_MODE: &str = "IfAvailable";
 
-/// The content of a profile's entries. The context has the name of the profile, the cluster and the user have the name
-/// `rolecall-<profile>`, and kubectl runs `<command> token <profile>`.
+/// The variables that Rolecall sets for its program.
+pub(super) const ENTRY_VARIABLES: [&str; 2] = [ENTRY_KEY_VARIABLE, "ROLECALL_SOCKET"];
+
+/// The content of a profile's entries. kubectl runs `<command> token <profile>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
-    /// The name of the profile and of the context.
+    /// The name of the profile.
     pub(crate) profile: String,
     /// The URL of the API server.
     pub(crate) server: String,
@@ -34,11 +37,6 @@ pub(crate) struct Entry {
     pub(crate) key: Option<EntryKey>,
 }
 
-/// Returns the name of a profile's cluster and user.
-pub(super) fn prefixed_name(profile: &str) -> String {
-    format!("rolecall-{profile}")
-}
-
 /// Whether a user entry runs `rolecall token <profile>`. Only this marks entries as Rolecall's.
 pub(super) fn is_ours(user: &Value, profile: &str) -> bool {
     profile_of(user).is_some_and(|found| found == profile)
@@ -48,9 +46,10 @@ pub(super) fn is_ours(user: &Value, profile: &str) -> bool {
 pub(super) fn profile_of(user: &Value) -> Option<&str> {
     let exec = user.at_path(&["user", "exec"])?;
     let command = exec.get("command").and_then(Value::as_str)?;
-    let args: Vec<Option<&str>> = exec.get("args")?.items().iter().map(Value::as_str).collect();
-    match args.as_slice() {
-        [Some("token"), Some(profile)] if Path::new(command).file_name()? == "rolecall" => Some(profile),
+    match exec.get("args")?.items() {
+        [token, profile] if token.as_str() == Some("token") && Path::new(command).file_name()? == "rolecall" => {
+            profile.as_str()
+        }
         _ => None,
     }
 }
@@ -79,23 +78,16 @@ impl Entry {
         Ok(())
     }
 
-    /// Returns the name of this profile's entry of a kind.
-    pub(super) fn name(&self, kind: EntryKind) -> String {
-        match kind {
-            EntryKind::Context => self.profile.clone(),
-            EntryKind::Cluster | EntryKind::User => prefixed_name(&self.profile),
-        }
-    }
-
     /// Returns the entry of a kind: a new one, or `old` with Rolecall's keys updated and all other keys kept.
-    pub(super) fn updated_item(&self, kind: EntryKind, old: Option<&Value>) -> Value {
-        let mut item = old.cloned().unwrap_or_else(|| self.empty_item(kind));
+    pub(super) fn updated_item(&self, names: &EntryNames, kind: EntryKind, old: Option<&Value>) -> Value {
+        let mut item = old.cloned().unwrap_or_else(|| empty_item(names.get(kind), kind));
         let mut body = item.get(kind.body_key()).cloned().unwrap_or(Value::Null);
         match kind {
+            EntryKind::Cluster if self.is_server_of(&body, names) => {}
             EntryKind::Cluster => self.fill_cluster(&mut body),
             EntryKind::Context => {
-                body.set("cluster", Value::Str(self.name(EntryKind::Cluster)));
-                body.set("user", Value::Str(self.name(EntryKind::User)));
+                body.set("cluster", Value::str(&names.cluster));
+                body.set("user", Value::str(&names.user));
             }
             EntryKind::User => {
                 let mut exec = body.get("exec").cloned().unwrap_or(Value::Null);
@@ -107,11 +99,20 @@ impl Entry {
         item
     }
 
-    /// Returns an entry without a body, with its keys in kubectl's order, which is alphabetical.
-    fn empty_item(&self, kind: EntryKind) -> Value {
-        let mut pairs = [("name", Value::Str(self.name(kind))), (kind.body_key(), Value::Null)];
-        pairs.sort_by_key(|(key, _)| *key);
-        Value::map(pairs)
+    /// Whether a cluster that another tool made has this server, and its certificate authority in a file.
+    fn is_server_of(&self, cluster: &Value, names: &EntryNames) -> bool {
+        let is_set = |key| cluster.get(key).is_some_and(|value| *value != Value::Null);
+        names.cluster != EntryNames::new(&self.profile).cluster
+            && cluster.get("server").and_then(Value::as_str) == Some(&self.server)
+            && is_set("certificate-authority")
+            && !is_set("certificate-authority-data")
+    }
+
+    /// Returns what kubectl runs for the profile, as the value of `exec`.
+    pub(super) fn exec(&self) -> Value {
+        let mut exec = Value::Null;
+        self.fill_exec(&mut exec);
+        exec
     }
 
     fn fill_cluster(&self, body: &mut Value) {
@@ -140,6 +141,13 @@ impl Entry {
         exec.set("interactiveMode", Value::str(INTERACTIVE_MODE));
         exec.set("provideClusterInfo", Value::Bool(true));
     }
+}
+
+/// Returns an entry without a body, with its keys in kubectl's order, which is alphabetical.
+fn empty_item(name: &str, kind: EntryKind) -> Value {
+    let mut pairs = [("name", Value::str(name)), (kind.body_key(), Value::Null)];
+    pairs.sort_by_key(|(key, _)| *key);
+    Value::map(pairs)
 }
 
 /// Sets an environment variable of an `exec` map.

@@ -39,7 +39,8 @@ pub(crate) fn extract(
         make_paths_absolute(&mut item, kind, folder_of(draft.path(position.file)));
         Some(item)
     };
-    let Some(mut context) = find(EntryKind::Context, Some(profile)) else { return Ok(None) };
+    let name = draft.entry_names(profile).context;
+    let Some(mut context) = find(EntryKind::Context, Some(&name)) else { return Ok(None) };
     let name_of = |key| context.at_path(&["context", key]).and_then(Value::as_str);
     let user = find(EntryKind::User, name_of("user")).filter(|user| entry::is_ours(user, profile));
     let (Some(user), Some(cluster)) = (user, find(EntryKind::Cluster, name_of("cluster"))) else { return Ok(None) };
@@ -51,7 +52,7 @@ pub(crate) fn extract(
     for (kind, item) in [(EntryKind::Cluster, cluster), (EntryKind::Context, context), (EntryKind::User, user)] {
         kubeconfig.push(kind.list_key(), item);
     }
-    kubeconfig.set("current-context", Value::str(profile));
+    kubeconfig.set("current-context", Value::str(&name));
     Ok(Some(Extract { text: emit::block(&kubeconfig), namespace }))
 }
 

@@ -75,6 +75,11 @@ impl Files {
         Ok(Files { paths: vec![absolute(path)?], timeouts: LockTimeouts::default() })
     }
 
+    /// Returns these files, which are absolute paths, in order.
+    pub(crate) fn of_paths(paths: Vec<PathBuf>) -> Files {
+        Files { paths, timeouts: LockTimeouts::default() }
+    }
+
     /// Returns the paths, in order.
     pub(crate) fn paths(&self) -> &[PathBuf] {
         &self.paths

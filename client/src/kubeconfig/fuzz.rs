@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::draft::Draft;
 use super::edit;
 use super::entry::Entry;
+use super::entry_names::EntryNames;
 use super::error::KubeconfigError;
 use super::files::LoadedFile;
 use super::model::{self, EntryKind, Value};
@@ -33,7 +34,7 @@ pub fn kubeconfig(input: &[u8]) {
 
     let Some(with_both) = edited(&with_kept, |draft| draft.upsert(&entry("added")).map(drop)) else { return };
     assert_others_kept(&with_kept, &with_both);
-    let removed = edited(&with_both, |draft| match draft.remove("added") {
+    let removed = edited(&with_both, |draft| match draft.remove("added", &EntryNames::new("added")) {
         Removal::Removed => Ok(()),
         other => panic!("{other:?}"),
     });

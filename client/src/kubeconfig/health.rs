@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::draft::Draft;
 use super::entry;
+use super::entry_names::EntryNames;
 use super::error::KubeconfigError;
 use super::files::Files;
 use super::lock;
@@ -85,7 +86,7 @@ pub(crate) fn health(files: &Files) -> Result<Health, KubeconfigError> {
 
 /// Returns the name of the user entry that Rolecall writes for a profile.
 pub(crate) fn user_name(profile: &str) -> String {
-    entry::prefixed_name(profile)
+    EntryNames::new(profile).user
 }
 
 /// What client-go rejects in an exec entry (tools/clientcmd/validation.go and plugin/pkg/client/auth/exec/exec.go).

@@ -4,8 +4,9 @@
 //! # Entries
 //!
 //! For profile `prod` the file has a context `prod`, a cluster `rolecall-prod` and a user `rolecall-prod` ([`entry`]).
-//! A user entry that runs `rolecall token prod` marks the three as Rolecall's. Entries of other tools are never
-//! changed: if another tool made a context `prod`, adding the profile is an error. What the user adds to Rolecall's
+//! A user entry that runs `rolecall token prod` marks the three as Rolecall's, also with other names, which `rolecall
+//! import` keeps ([`entry_names`]). Entries of other tools are never changed, except for the namespace of a context at the
+//! user's request: if another tool made a context `prod`, adding the profile is an error. What the user adds to Rolecall's
 //! entries (a namespace, a proxy, a variable) stays when they are updated.
 //!
 //! # How an edit works
@@ -35,19 +36,23 @@
 //! Only this module knows YAML. It reads no environment variables: [`Files::from_env`] gets their values.
 
 pub(crate) mod context_entry;
+mod convert;
 mod draft;
 mod edit;
 pub(crate) mod emit;
 mod entry;
+mod entry_names;
 mod error;
 mod extract;
 mod files;
+mod foreign;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod health;
 mod kuberc;
 mod lock;
 mod model;
+mod nodes;
 mod outcome;
 mod rename;
 mod schema;
@@ -59,13 +64,16 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use draft::Draft;
+use entry_names::EntryNames;
 use model::{EntryKind, Value};
 use transaction::{edit_files, edit_files_and_verify};
 
+pub(crate) use convert::{Conversion, OldUser, Restored, check_convert, convert, inconvertible, restore};
 pub(crate) use entry::Entry;
 pub(crate) use error::KubeconfigError;
 pub(crate) use extract::{Extract, extract};
 pub(crate) use files::Files;
+pub(crate) use foreign::{Authority, ExecCommand, FoundCluster, FoundContext, FoundUser, found_contexts};
 pub(crate) use health::{Health, OwnUser, health, user_name};
 pub(crate) use kuberc::{PluginPolicy, plugin_policy};
 pub(crate) use rename::{check_rename, rename};
@@ -116,12 +124,13 @@ pub(crate) fn remove(files: &Files, profiles: &[&str]) -> Result<RemoveOutcome, 
             written: Written::default(),
         };
         for profile in profiles {
-            let removal = draft.remove(profile);
+            let names = draft.entry_names(profile);
+            let removal = draft.remove(profile, &names);
             if !matches!(removal, Removal::NotFound | Removal::NotOurs) {
-                if draft.unset_current_context(profile) {
-                    outcome.unset_current = Some((*profile).to_owned());
+                if draft.unset_current_context(&names.context) {
+                    outcome.unset_current = Some(names.context.clone());
                 }
-                outcome.left_dangling.extend(draft.contexts_of(profile));
+                outcome.left_dangling.extend(draft.dangling_contexts(&names));
             }
             outcome.profiles.push(((*profile).to_owned(), removal));
         }
@@ -132,14 +141,19 @@ pub(crate) fn remove(files: &Files, profiles: &[&str]) -> Result<RemoveOutcome, 
     Ok(outcome)
 }
 
-/// Makes an existing context of any tool the current one.
+/// Makes an existing context of any tool the current one, and sets its namespace if one is given. If no context has the name,
+/// it is that of a profile.
 ///
 /// # Errors
 /// `UnknownContext`, with similar names, if no file has the context.
-pub(crate) fn use_context(files: &Files, name: &str) -> Result<UseOutcome, KubeconfigError> {
+pub(crate) fn use_context(files: &Files, name: &str, namespace: Option<&str>) -> Result<UseOutcome, KubeconfigError> {
     let ((previous, file), written) = edit_files(files, |draft| {
         let previous = draft.current_context().map(str::to_owned);
         let file = set_current(draft, files, name)?;
+        let context = draft.current_context().map(str::to_owned);
+        if let (Some(namespace), Some(context)) = (namespace, context) {
+            draft.set_namespace(&context, namespace);
+        }
         Ok((previous, draft.path(file).clone()))
     })?;
     Ok(UseOutcome { previous, file, written })
@@ -179,9 +193,9 @@ pub(crate) fn find_all(files: &Files, profiles: &[String]) -> Result<Vec<Option<
 }
 
 fn installed(draft: &Draft<'_>, profile: &str) -> Option<InstalledEntry> {
-    let user_name = entry::prefixed_name(profile);
-    let context = draft.find(EntryKind::Context, profile)?;
-    let user = draft.find(EntryKind::User, &user_name)?;
+    let names = draft.entry_names(profile);
+    let context = draft.find(EntryKind::Context, &names.context)?;
+    let user = draft.find(EntryKind::User, &names.user)?;
     let user = draft.item(EntryKind::User, user).filter(|user| entry::is_ours(user, profile))?;
     let cluster = draft.item(EntryKind::Context, context).and_then(|item| item.at_path(&["context", "cluster"]));
     let cluster = match cluster.and_then(Value::as_str) {
@@ -193,13 +207,14 @@ fn installed(draft: &Draft<'_>, profile: &str) -> Option<InstalledEntry> {
     let cluster_text = |key| cluster.and_then(|item| item.at_path(&["cluster", key])).and_then(Value::as_str);
     let command = user.at_path(&["user", "exec", "command"]).and_then(Value::as_str).unwrap_or_default();
     Some(InstalledEntry {
+        is_current: draft.current_context() == Some(names.context.as_str()),
+        context: names.context,
         file: draft.path(context.file).clone(),
         server: cluster_text("server").map(str::to_owned),
         certificate_authority_data: cluster_text("certificate-authority-data").map(str::to_owned),
         command: PathBuf::from(command),
         provides_cluster_info: user.at_path(&["user", "exec", "provideClusterInfo"]) == Some(&Value::Bool(true)),
         entry_key: entry::entry_key(user),
-        is_current: draft.current_context() == Some(profile),
     })
 }
 
@@ -209,7 +224,8 @@ pub(crate) fn render(entries: &[Entry], current: Option<&str>) -> Result<String,
     for entry in entries {
         entry.check()?;
         for kind in EntryKind::ALL {
-            kubeconfig.push(kind.list_key(), entry.updated_item(kind, None));
+            let names = EntryNames::new(&entry.profile);
+            kubeconfig.push(kind.list_key(), entry.updated_item(&names, kind, None));
         }
     }
     if let Some(current) = current {
@@ -219,8 +235,11 @@ pub(crate) fn render(entries: &[Entry], current: Option<&str>) -> Result<String,
 }
 
 fn set_current(draft: &mut Draft<'_>, files: &Files, name: &str) -> Result<usize, KubeconfigError> {
-    if draft.find(EntryKind::Context, name).is_some() {
-        return Ok(draft.set_current_context(name));
+    let of_profile = draft.entry_names(name).context;
+    for context in [name, &of_profile] {
+        if draft.find(EntryKind::Context, context).is_some() {
+            return Ok(draft.set_current_context(context));
+        }
     }
     let visible = draft.visible(EntryKind::Context);
     let similar = rolecall_protocol::similar_names(name, visible.iter().map(|(name, _, _)| *name));

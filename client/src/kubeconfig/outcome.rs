@@ -135,6 +135,8 @@ pub(crate) struct Context {
 /// The entries of a profile in the kubeconfig.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct InstalledEntry {
+    /// The name of the context.
+    pub(crate) context: String,
     /// The file of the context, as listed in `KUBECONFIG`.
     pub(crate) file: PathBuf,
     pub(crate) server: Option<String>,

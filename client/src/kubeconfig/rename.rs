@@ -1,7 +1,8 @@
 //! Gives the entries of a profile another name. What the user added to them stays, and so does the current context.
 
 use super::draft::{ContextOwner, Draft};
-use super::entry::prefixed_name;
+use super::entry;
+use super::entry_names::EntryNames;
 use super::error::KubeconfigError;
 use super::files::Files;
 use super::model::{EntryKind, Value};
@@ -22,52 +23,47 @@ pub(crate) fn check_rename(files: &Files, old: &str, new: &str) -> Result<(), Ku
     transaction::prepare(files, |draft| rename_entries(draft, old, new)).map(|_| ())
 }
 
+/// Entries that another tool named keep their names.
 fn rename_entries(draft: &mut Draft<'_>, old: &str, new: &str) -> Result<Renaming, KubeconfigError> {
-    let file = match draft.context_owner(old) {
+    let from = draft.entry_names(old);
+    let to = from.renamed(old, new);
+    let file = match draft.context_owner(old, &from) {
         ContextOwner::Missing => return Ok(Renaming::NotFound),
         ContextOwner::OtherTool => return Ok(Renaming::NotOurs),
         ContextOwner::Rolecall { file } => file,
     };
-    check_free(draft, new)?;
-    let is_current = draft.current_context() == Some(old);
-    let (old_inner, new_inner) = (prefixed_name(old), prefixed_name(new));
+    check_free(draft, &from, &to)?;
+    let is_current = draft.current_context() == Some(from.context.as_str());
     draft.for_each_model(|model| {
-        for (kind, from, to) in [
-            (EntryKind::Context, old, new),
-            (EntryKind::Cluster, old_inner.as_str(), new_inner.as_str()),
-            (EntryKind::User, old_inner.as_str(), new_inner.as_str()),
-        ] {
+        for kind in EntryKind::ALL {
             for item in model.items_mut(kind.list_key()).into_iter().flatten() {
                 if kind == EntryKind::Context {
                     // Contexts that the user made from these entries keep working.
-                    replace_text(item, &["context", "cluster"], &old_inner, &new_inner);
-                    replace_text(item, &["context", "user"], &old_inner, &new_inner);
+                    replace_text(item, &["context", "cluster"], &from.cluster, &to.cluster);
+                    replace_text(item, &["context", "user"], &from.user, &to.user);
                 }
-                if item.is_named(from) {
-                    item.set("name", Value::str(to));
-                    if kind == EntryKind::User {
-                        set_profile(item, new);
-                    }
+                if kind == EntryKind::User && entry::is_ours(item, old) {
+                    set_profile(item, new);
                 }
+                replace_text(item, &["name"], from.get(kind), to.get(kind));
             }
         }
-        replace_text(model, &["current-context"], old, new);
+        replace_text(model, &["current-context"], &from.context, &to.context);
     });
     Ok(Renaming::Renamed { file, is_current })
 }
 
-/// Errors if an entry with one of the new names exists.
-fn check_free(draft: &Draft<'_>, new: &str) -> Result<(), KubeconfigError> {
-    if let Some(position) = draft.find(EntryKind::Context, new) {
-        let path = draft.path(position.file).clone();
-        return Err(KubeconfigError::ContextTaken { path, name: new.to_owned(), uses: "other entries".to_owned() });
-    }
-    let inner = prefixed_name(new);
-    for kind in [EntryKind::Cluster, EntryKind::User] {
-        if let Some(position) = draft.find(kind, &inner) {
-            let path = draft.path(position.file).clone();
-            return Err(KubeconfigError::EntryTaken { path, kind: kind.body_key(), name: inner });
-        }
+/// Errors if an entry with one of the changed names exists.
+fn check_free(draft: &Draft<'_>, from: &EntryNames, to: &EntryNames) -> Result<(), KubeconfigError> {
+    for kind in [EntryKind::Context, EntryKind::Cluster, EntryKind::User] {
+        let name = to.get(kind);
+        let found = draft.find(kind, name).filter(|_| name != from.get(kind));
+        let Some(path) = found.map(|position| draft.path(position.file).clone()) else { continue };
+        let name = name.to_owned();
+        return Err(match kind {
+            EntryKind::Context => KubeconfigError::ContextTaken { path, name, uses: "other entries".to_owned() },
+            EntryKind::Cluster | EntryKind::User => KubeconfigError::EntryTaken { path, kind: kind.body_key(), name },
+        });
     }
     Ok(())
 }

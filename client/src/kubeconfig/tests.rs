@@ -1,6 +1,7 @@
 //! Tests of kubeconfig edits on files of many layouts.
 
 mod differential;
+mod entry_names;
 mod faults;
 mod golden;
 mod kubectl;

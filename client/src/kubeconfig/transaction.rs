@@ -39,27 +39,43 @@ pub(super) struct Prepared<T> {
 }
 
 /// The new text of a file.
-struct NewText {
-    /// The index in `loaded`.
-    file: usize,
-    text: String,
+pub(super) struct NewText {
+    /// The index in the loaded files.
+    pub(super) file: usize,
+    pub(super) text: String,
     /// `None` if only the current context changes: the user can select another one again.
-    backup: Backup,
+    pub(super) backup: Backup,
 }
 
 /// Edits the files with `edit_models` and returns its result, and what was written.
+///
+/// # Errors
+/// Those of [`edit_texts`].
+pub(super) fn edit_files<T>(
+    files: &Files,
+    edit_models: impl Fn(&mut Draft<'_>) -> Result<T, KubeconfigError>,
+) -> Result<(T, Written), KubeconfigError> {
+    edit_texts(files, |loaded| texts_of_models(loaded, &edit_models))
+}
+
+/// Writes the new texts that `new_texts` gives for the loaded files. Returns its result, and what was written.
 ///
 /// The edit is prepared before the locks are taken, so that they are held for as short as possible, and prepared again
 /// under the locks if a file has changed since.
 ///
 /// # Errors
-/// The error of `edit_models`, or of reading, locking or replacing a file. That file is unchanged; files that were
+/// The error of `new_texts`, or of reading, locking or replacing a file. That file is unchanged; files that were
 /// replaced before it stay replaced.
-pub(super) fn edit_files<T>(
+pub(super) fn edit_texts<T>(
     files: &Files,
-    edit_models: impl Fn(&mut Draft<'_>) -> Result<T, KubeconfigError>,
+    new_texts: impl Fn(&[LoadedFile]) -> Result<(T, Vec<NewText>), KubeconfigError>,
 ) -> Result<(T, Written), KubeconfigError> {
-    let mut before = prepare(files, &edit_models);
+    let prepare = || {
+        let loaded = files.load()?;
+        let (result, texts) = new_texts(&loaded)?;
+        Ok(Prepared { loaded, texts, result })
+    };
+    let mut before: Result<_, KubeconfigError> = prepare();
     for attempt in 1.. {
         let needed = match &before {
             Ok(prepared) if prepared.texts.is_empty() => break,
@@ -74,13 +90,13 @@ pub(super) fn edit_files<T>(
         };
         // A program without locks may have been writing during the first read, so an error is checked again too.
         let is_current = before.as_ref().is_ok_and(|p| p.loaded.iter().all(|file| file.original.is_current()));
-        let prepared = if is_current { before? } else { prepare(files, &edit_models)? };
+        let prepared = if is_current { before? } else { prepare()? };
         match write(&prepared, &mut locks) {
             Err(KubeconfigError::File(FileError::Changed { .. })) if attempt < MAX_ATTEMPTS => {}
             result => return result.map(|written| (prepared.result, written)),
         }
         drop(locks);
-        before = prepare(files, &edit_models);
+        before = prepare();
     }
     before.map(|prepared| (prepared.result, Written::default()))
 }
@@ -134,7 +150,15 @@ pub(super) fn prepare<T>(
     edit_models: impl Fn(&mut Draft<'_>) -> Result<T, KubeconfigError>,
 ) -> Result<Prepared<T>, KubeconfigError> {
     let loaded = files.load()?;
-    let mut draft = Draft::new(&loaded);
+    let (result, texts) = texts_of_models(&loaded, &edit_models)?;
+    Ok(Prepared { loaded, texts, result })
+}
+
+fn texts_of_models<T>(
+    loaded: &[LoadedFile],
+    edit_models: impl Fn(&mut Draft<'_>) -> Result<T, KubeconfigError>,
+) -> Result<(T, Vec<NewText>), KubeconfigError> {
+    let mut draft = Draft::new(loaded);
     let result = edit_models(&mut draft)?;
     let mut texts = Vec::new();
     for (file, model) in draft.changes() {
@@ -143,7 +167,7 @@ pub(super) fn prepare<T>(
         let backup = if draft.changes_only_current_context(file) { Backup::None } else { Backup::Keep };
         texts.push(NewText { file, text, backup });
     }
-    Ok(Prepared { loaded, texts, result })
+    Ok((result, texts))
 }
 
 /// Writes the new texts without a lock, a backup or a sync to disk, for tests with thousands of files.

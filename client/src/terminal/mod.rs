@@ -2,6 +2,7 @@
 
 pub(crate) mod child;
 pub(crate) mod passphrase;
+pub(crate) mod pick;
 pub(crate) mod prompt;
 pub(crate) mod signals;
 pub(crate) mod status_line;

@@ -31,7 +31,7 @@ pub struct Constraints {
 }
 
 /// When the user confirms the use of a profile.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Confirm {
     /// Never.

@@ -18,7 +18,7 @@ pub fn configuration(input: &[u8]) {
     let path = Path::new("config.toml");
     let by_section = Config::parse_by_section(text);
     match (Config::parse_whole(path, text), by_section) {
-        (Ok(whole), Some(by_section)) => assert_eq!(whole, by_section),
+        (Ok((whole, _)), Some((by_section, _))) => assert_eq!(whole, by_section),
         (Err(error), Some(_)) => panic!("read by section, but: {error}"),
         (Err(error), None) => {
             let shown = error.to_string();

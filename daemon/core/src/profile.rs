@@ -36,10 +36,10 @@ pub struct Profile {
     pub pin_mode: PinMode,
     /// The key of the profile's kubeconfig entries.
     pub entry_key: Option<EntryKey>,
-    /// Whether the profile gives tokens only, and no AWS credentials.
-    pub tokens_only: bool,
     /// Whether the client asks before it opens a shell or runs a program with the profile.
     pub protected: bool,
+    /// Whether the profile gives tokens only, and no AWS credentials.
+    pub tokens_only: bool,
     /// The configured session duration.
     pub duration: Duration,
     /// How long after its last use the session is renewed in the background.
@@ -66,8 +66,8 @@ impl Profile {
             pin: profile.pin.clone(),
             pin_mode: profile.pin_mode,
             entry_key: profile.entry_key.clone(),
-            tokens_only: profile.tokens_only,
             protected: profile.protected,
+            tokens_only: profile.tokens_only,
             duration: profile.duration,
             keep_warm: profile.keep_warm,
             constraints: profile.constraints.clone(),

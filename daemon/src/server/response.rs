@@ -12,7 +12,6 @@ use rolecall_protocol::{
 use serde::Serialize;
 
 use crate::services::audit::SessionFacts;
-use crate::services::token::ServedToken;
 
 /// A response as hyper sends it.
 pub(super) type HttpResponse = Response<Body>;
@@ -55,8 +54,10 @@ impl EndpointResponse {
         Self { session_facts: Some(facts), ..response }
     }
 
-    pub(super) fn token(token: ServedToken) -> Self {
-        Self { rejected: token.rejected, ..Self::secret(token.credential, token.facts) }
+    /// Adds the identity that the cluster rejects, if the client is to print that.
+    pub(super) const fn with_rejected(mut self, identity: Option<RejectedIdentity>) -> Self {
+        self.rejected = identity;
+        self
     }
 
     pub(super) fn error(status: StatusCode, error: ErrorBody) -> Self {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rolecall_protocol::{
-    ConfigChecked, ConfigStatus, ErrorBody, ErrorClass, ErrorCode, EventKind, Problem, ProfileName, SourceName,
-    similar_names,
+    ConfigChecked, ConfigStatus, ErrorBody, ErrorClass, ErrorCode, EventKind, IncludeStatus, Problem, ProfileName,
+    SourceName, location, similar_names,
 };
 
 use tokio::sync::Semaphore;
@@ -18,14 +18,15 @@ use super::lock::LockService;
 use super::profile_activity::ProfileActivity;
 use super::token_cache::TokenCache;
 use crate::audit_log::AuditLog;
-use crate::config_store::{ConfigStore, Reload};
+use crate::config_store::{ActiveInclude, ConfigStore, Reload};
 use crate::renew::Renewer;
 use crate::sessions::Sessions;
 use rolecall_aws::client::Aws;
 use rolecall_core::config::LockTimes;
+use rolecall_core::config::include::{self, IncludeProblem};
 use rolecall_core::config::network::Network;
 use rolecall_core::config::notifications::Notifications;
-use rolecall_core::config::{Config, DEFAULT_SESSION_NAME, NameTemplate, SourceConfig};
+use rolecall_core::config::{Config, ConfigError, DEFAULT_SESSION_NAME, NameTemplate, Origin, Origins, SourceConfig};
 use rolecall_core::profile::{LocalUser, Profile};
 use rolecall_core::role_chain::RoleChain;
 
@@ -37,6 +38,7 @@ pub(super) type Profiles = BTreeMap<ProfileName, Arc<Profile>>;
 pub(super) struct ResolvedConfig {
     pub(super) profiles: Arc<Profiles>,
     pub(super) sources: Arc<BTreeMap<SourceName, SourceConfig>>,
+    pub(super) origins: Origins,
     pub(super) network: Arc<Network>,
     pub(super) lock: LockTimes,
     pub(super) notifications: Notifications,
@@ -72,7 +74,9 @@ impl ConfigService {
     pub(crate) fn open(path: PathBuf, user: LocalUser, effects: ReloadEffects) -> Self {
         let resolver = user.clone();
         let clock = effects.aws.clock().clone();
-        let store = ConfigStore::open(path, clock, move |config| resolve(config, &resolver));
+        // Without a home folder, `~` is the root folder.
+        let home = location::home().unwrap_or_else(|_| "/".into());
+        let store = ConfigStore::open(path, home, clock, move |config| resolve(config, &resolver));
         let config = store.active();
         effects.aws.set_network(&config.network);
         effects.lock.configure(config.lock);
@@ -94,8 +98,17 @@ impl ConfigService {
 
     /// Checks the text of a configuration without activating it. Errors with the line and the key that are wrong.
     pub async fn config_check(&self, text: String) -> Result<ConfigChecked, AgentError> {
-        let config = self.parse(text).await?;
-        Ok(ConfigChecked { profiles: config.profiles.into_keys().collect() })
+        let (path, home, now) =
+            (self.store.path().to_owned(), self.store.home().to_owned(), self.effects.aws.clock().now());
+        let loaded = self.parse_with(move || include::parse(&path, &text, &home)).await?;
+        let Origins { profiles: origins, .. } = &loaded.config.origins;
+        let is_own = |name: &ProfileName| !matches!(origins.get(name), Some(Origin::Included(_)));
+        let profiles = loaded.config.profiles.keys().filter(|name| is_own(name)).cloned().collect();
+        let includes = loaded.includes.into_iter().map(|file| {
+            let (loaded, problem_since) = (file.text.as_ref().map(|_| now), file.problem.as_ref().map(|_| now));
+            self.include_status(&ActiveInclude { file, loaded, problem_since })
+        });
+        Ok(ConfigChecked { profiles, includes: includes.collect() })
     }
 
     /// Reads the configuration again and returns its status.
@@ -127,6 +140,29 @@ impl ConfigService {
                 remembered_until: None,
                 error: error.body(),
             }),
+            includes: current.includes.iter().map(|include| self.include_status(include)).collect(),
+        }
+    }
+
+    fn include_status(&self, include: &ActiveInclude) -> IncludeStatus {
+        let ActiveInclude { file, loaded, problem_since } = include;
+        let clock = self.effects.aws.clock();
+        let problem = file.problem.as_ref().zip(*problem_since).map(|(problem, since)| Problem {
+            since: clock.stamp(since),
+            class: ErrorClass::Change,
+            retry: None,
+            remembered_until: None,
+            error: include_problem(problem, file.text.is_some()),
+        });
+        let loaded = loaded.map(|loaded| clock.stamp(loaded));
+        IncludeStatus { path: file.path.display().to_string(), profiles: file.profiles, loaded, problem }
+    }
+
+    /// Returns the path of the included file that has a source.
+    pub(super) fn included_source(&self, name: &SourceName) -> Option<String> {
+        match self.active().origins.sources.get(name)? {
+            Origin::Included(path) => Some(path.display().to_string()),
+            Origin::Overrides(_) => None,
         }
     }
 
@@ -177,14 +213,22 @@ impl ConfigService {
         Ok(resolve(&self.parse(text).await?, &self.user))
     }
 
-    /// Parses the text of a configuration in a thread for blocking work, since it may be large.
+    /// Parses the text of a configuration without its included files.
     async fn parse(&self, text: String) -> Result<Config, AgentError> {
         let path = self.store.path().to_owned();
+        self.parse_with(move || Config::parse(&path, &text)).await
+    }
+
+    /// Parses a configuration in a thread for blocking work, since it may be large.
+    async fn parse_with<C: Send + 'static>(
+        &self,
+        parse: impl FnOnce() -> Result<C, ConfigError> + Send + 'static,
+    ) -> Result<C, AgentError> {
         // Parsing takes much more memory than the text, and goes on when the client has gone.
         let permit = Arc::clone(&self.parsing).acquire_owned().await;
         let parsed = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            Config::parse(&path, &text)
+            parse()
         });
         match parsed.await {
             Ok(parsed) => parsed.map_err(|error| AgentError::config(&error)),
@@ -192,8 +236,8 @@ impl ConfigService {
         }
     }
 
-    /// Returns the error for a profile that is not among `profiles`. If the file is invalid, the error is that of the file,
-    /// which may well have the profile.
+    /// Returns the error for a profile that is not among `profiles`. If the file or an included one is invalid, the error is
+    /// that of the file, which may well have the profile.
     pub(super) fn unknown_profile<'a>(
         &self,
         name: &ProfileName,
@@ -201,7 +245,10 @@ impl ConfigService {
     ) -> AgentError {
         let profiles: Vec<&str> = profiles.map(ProfileName::as_str).collect();
         let current = self.store.current();
-        let problem = current.problem.as_ref().map(|(error, _)| error);
+        let not_in_force = current.includes.iter().filter(|include| include.file.text.is_none());
+        let of_include =
+            not_in_force.filter_map(|include| include.file.problem.as_ref()).map(IncludeProblem::error).next();
+        let problem = current.problem.as_ref().map(|(error, _)| error).or(of_include);
         let near = similar_names(name.as_str(), profiles.iter().copied());
         AgentError::unknown_profile(name, &near, profiles.is_empty(), problem)
     }
@@ -237,6 +284,16 @@ impl ReloadEffects {
     }
 }
 
+/// Returns the error of an included file, with what is in force instead.
+fn include_problem(problem: &IncludeProblem, has_text: bool) -> ErrorBody {
+    let in_force = match problem {
+        IncludeProblem::Entry(_) => "The rest of the file is in force.",
+        IncludeProblem::Invalid(_) if has_text => "Its last valid content stays in force until this is fixed.",
+        IncludeProblem::Invalid(_) => "None of its profiles is available until this is fixed.",
+    };
+    ErrorBody::new(ErrorCode::ConfigInvalid, problem.error().to_string()).hint(in_force)
+}
+
 /// Returns the chain of a source without role steps: that of its profiles if it has any, which adds their region.
 pub(super) fn source_chain(profiles: &Profiles, name: &SourceName, source: &SourceConfig) -> RoleChain {
     let profile = profiles.values().find(|profile| profile.source_name == *name);
@@ -253,6 +310,7 @@ fn resolve(config: &Config, user: &LocalUser) -> ResolvedConfig {
     ResolvedConfig {
         profiles: Arc::new(config.profiles.keys().filter_map(resolved).collect()),
         sources: Arc::new(config.sources.clone()),
+        origins: config.origins.clone(),
         network: Arc::clone(&config.network),
         lock: config.lock,
         notifications: config.notifications,

@@ -121,6 +121,8 @@ impl ProfileSessions {
             last_used: activity.last_used.map(|used| clock.stamp(used)),
             problem: session_problem.or(token_problem),
             tokens_rejected,
+            included_from: None,
+            overrides: None,
         }
     }
 }

@@ -37,7 +37,8 @@ impl SourceLogins {
             error: failure.error.body(name),
         });
         let warning = self.expiry_warning(profiles, name, source, login.as_ref());
-        SourceStatus { name: name.clone(), kind: source.describe(), login, problem, warning }
+        let included_from = self.config.included_source(name);
+        SourceStatus { name: name.clone(), kind: source.describe(), login, problem, warning, included_from }
     }
 
     /// Reads from AWS's own files which login each source depends on, where it is not known yet.

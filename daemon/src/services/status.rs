@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rolecall_protocol::{
-    ConstraintDetails, DaemonStatus, MfaDetails, ProfileDetails, ProfileInputs, ProfileName, Status,
+    ConstraintDetails, DaemonStatus, MfaDetails, ProfileDetails, ProfileInputs, ProfileName, ProfileStatus, Status,
 };
 
 use super::config::ConfigService;
@@ -14,6 +14,7 @@ use super::profile_sessions::ProfileSessions;
 use super::source_logins::SourceLogins;
 use crate::audit_log::AuditLog;
 use rolecall_core::clock::Clock;
+use rolecall_core::config::Origin;
 use rolecall_core::config::inputs::EndpointVariant;
 use rolecall_core::constraints::Constraints;
 use rolecall_core::profile::Profile;
@@ -76,7 +77,7 @@ impl StatusService {
                 lock,
             },
             config: self.config.config_status(),
-            profiles: config.profiles.values().map(|profile| self.profile_sessions.status(profile)).collect(),
+            profiles: config.profiles.values().map(|profile| self.profile_status(profile)).collect(),
             sources: config
                 .sources
                 .iter()
@@ -94,7 +95,7 @@ impl StatusService {
     pub fn profile(&self, name: &ProfileName) -> Result<ProfileDetails, AgentError> {
         let profile = self.config.profile(name)?;
         Ok(ProfileDetails {
-            status: self.profile_sessions.status(&profile),
+            status: self.profile_status(&profile),
             source_kind: profile.chain.source.describe(),
             role_chain: profile.chain.steps.iter().map(|step| step.role.clone()).collect(),
             session_name: profile.chain.steps.last().map(|step| step.session_name.to_string()),
@@ -109,6 +110,17 @@ impl StatusService {
             ca_sha256: profile.pin.as_ref().and_then(|pin| pin.ca_sha256.clone()),
             inputs: inputs_of(&profile),
         })
+    }
+
+    /// Returns the state of a profile and the included file that it comes from.
+    fn profile_status(&self, profile: &Profile) -> ProfileStatus {
+        let mut status = self.profile_sessions.status(profile);
+        match self.config.active().origins.profiles.get(&profile.name) {
+            Some(Origin::Included(path)) => status.included_from = Some(path.display().to_string()),
+            Some(Origin::Overrides(path)) => status.overrides = Some(path.display().to_string()),
+            None => {}
+        }
+        status
     }
 
     fn constraint_details(&self, profile: &Profile, constraints: &Constraints) -> ConstraintDetails {

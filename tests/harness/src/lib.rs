@@ -50,8 +50,8 @@ pub mod kube;
 pub mod sandbox;
 
 pub use aws::{
-    AccessKey, Aws, AwsHandle, Call, Cluster, ContainerCredentials, Cut, Fault, Gate, InstanceMetadata, Login,
-    MfaDevice, Op, Outcome, OverTls, Role, Sso, TokenSpec,
+    AccessKey, Aws, AwsHandle, Call, Cluster, ContainerCredentials, Cut, DeniedBy, Fault, Gate, InstanceMetadata,
+    Login, MfaDevice, Op, Outcome, OverTls, PolicyType, Role, Sso, TokenSpec,
 };
 pub use clock::Clock;
 pub use jiff::SignedDuration;

@@ -7,6 +7,7 @@ use crate::cli::Add;
 use crate::config_file::sources::SourceEntry;
 use crate::config_file::{ConfigFile, ProfileEntry};
 use crate::error::{CliError, Exit};
+use crate::files::path_text::display_path;
 use crate::kubeconfig::context_entry::Server;
 
 /// The AWS profile of a new source if the command names none, as in AWS's own tools.
@@ -124,6 +125,15 @@ fn ensure_source(wanted: &Add, draft: &mut ConfigFile) -> Result<SourceName, Cli
 /// Checks that the profile is new, equal to the existing one, or replaced with --replace.
 pub(super) fn check_existing(wanted: &Add, before: &ConfigFile, profile: &ProfileEntry) -> Result<(), CliError> {
     let name = wanted.name.as_str();
+    if let Some(path) = before.included_from(name).filter(|_| !wanted.replace) {
+        return Err(CliError::failed(
+            format!(
+                "the profile {name} comes from {}, and a profile of your own would override it",
+                display_path(&path)
+            ),
+            "Choose another name, or override it with --replace",
+        ));
+    }
     if wanted.replace || !before.profile_names().iter().any(|known| known == name) {
         return Ok(());
     }

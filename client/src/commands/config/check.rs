@@ -19,7 +19,7 @@ pub(super) fn run(context: &Context) -> Result<(), CliError> {
     // A check changes no file, so an error does not say that either.
     let file = ConfigFile::load(&path).map_err(|error| CliError::from(error).untouched(None))?;
     let daemon = context.daemon()?;
-    let ConfigChecked { profiles } = daemon.call_json(&Endpoint::ConfigCheck, file.text().as_bytes())?;
+    let ConfigChecked { profiles, .. } = daemon.call_json(&Endpoint::ConfigCheck, file.text().as_bytes())?;
     let status: ConfigStatus = daemon.call_json(&Endpoint::ConfigReload, b"")?;
     config_status::check_same_config(&path, &status, &context.environment).map_err(|error| error.untouched(None))?;
     // What the text does not show: the mode of a folder, a file that it names.
@@ -30,5 +30,17 @@ pub(super) fn run(context: &Context) -> Result<(), CliError> {
         1 => "1 profile".to_owned(),
         count => format!("{count} profiles"),
     };
-    context.print_done(&format!("{} is valid ({count})", display_path(&path)))
+    context.print_done(&format!("{} is valid ({count})", display_path(&path)))?;
+    let mut failed = None;
+    for include in &status.includes {
+        match &include.problem {
+            Some(problem) => {
+                let error = CliError::from(problem.error.clone());
+                output::print_error(&error);
+                failed.get_or_insert(error.code());
+            }
+            None => context.print_done(&super::include::summary(include))?,
+        }
+    }
+    failed.map_or(Ok(()), |code| Err(CliError::silent(code)))
 }

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use rolecall_protocol::IncludeStatus;
+
 use super::checked::Checked;
 use super::facts::Facts;
 use crate::clock;
@@ -9,6 +11,7 @@ use crate::daemon::config_status::{config_in_force, is_same_file};
 
 pub(super) fn check(facts: &Facts) -> Vec<Checked> {
     let mut found = vec![validity(facts)];
+    found.extend(includes(facts));
     if let (Some(path), Ok(agent)) = (&facts.config_path, &facts.agent)
         && !is_same_file(path, Path::new(&agent.status.config.path))
     {
@@ -20,6 +23,17 @@ pub(super) fn check(facts: &Facts) -> Vec<Checked> {
         );
     }
     found
+}
+
+/// Returns a problem for each included file with one.
+fn includes(facts: &Facts) -> Vec<Checked> {
+    let includes = facts.agent.iter().flat_map(|agent| &agent.status.config.includes);
+    let problem = |include: &IncludeStatus| {
+        let error = &include.problem.as_ref()?.error;
+        let checked = Checked::problem("included file", "include_invalid", &error.message);
+        Some(checked.consequence(error.hint.clone().unwrap_or_default()).fix("rolecall config check"))
+    };
+    includes.filter_map(problem).collect()
 }
 
 fn validity(facts: &Facts) -> Checked {

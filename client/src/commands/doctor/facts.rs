@@ -55,7 +55,7 @@ impl Facts {
     pub(super) fn profile_names(&self) -> Vec<String> {
         match (&self.agent, &self.config) {
             (Ok(agent), _) => agent.status.profiles.iter().map(|profile| profile.name.to_string()).collect(),
-            (Err(_), Some(config)) => config.profile_names(),
+            (Err(_), Some(config)) => config.all_profile_names(),
             (Err(_), None) => Vec::new(),
         }
     }
@@ -63,7 +63,12 @@ impl Facts {
 
 fn agent(context: &Context) -> Result<Agent, Unreachable> {
     let daemon = context.daemon().map_err(Unreachable::from)?;
-    match daemon.call_json(&Endpoint::Status, b"") {
+    let status = daemon.call_json::<Status>(&Endpoint::Status, b"").and_then(|_| {
+        // The file may have changed a moment ago.
+        Daemon::reload();
+        daemon.call_json(&Endpoint::Status, b"")
+    });
+    match status {
         Ok(status) => Ok(Agent { daemon, status }),
         Err(error) => {
             let is_hung = matches!(error, CallError::NoResponse(_) | CallError::Busy(_));

@@ -128,13 +128,13 @@ fn without_context(profile: &str, health: &Health) -> Option<Checked> {
     )
 }
 
-/// Profiles with several users.
+/// Profiles with several users that ask the same agent.
 fn duplicates(health: &Health) -> Vec<Checked> {
-    let mut users: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut users: BTreeMap<(&str, Option<&str>), Vec<&str>> = BTreeMap::new();
     for user in &health.users {
-        users.entry(&user.profile).or_default().push(&user.name);
+        users.entry((&user.profile, user.socket.as_deref())).or_default().push(&user.name);
     }
-    let of_profile = |(profile, names): (&str, Vec<&str>)| {
+    let of_profile = |((profile, _), names): ((&str, Option<&str>), Vec<&str>)| {
         let own = kubeconfig::user_name(profile);
         let other = *names.iter().find(|name| **name != own)?;
         (names.len() > 1).then(|| {

@@ -54,7 +54,7 @@ pub(super) fn check(facts: &Facts) -> Vec<Checked> {
 }
 
 fn of_profiles(config: &ConfigFile, files: &Files) -> Result<Vec<Checked>, CliError> {
-    let names = config.profile_names();
+    let names = config.all_profile_names();
     let entries = kubeconfig::find_all(files, &names)?;
     let contexts = kubeconfig::contexts(files)?;
     let of_profile = |(name, entry): (&String, Option<InstalledEntry>)| {
@@ -83,7 +83,7 @@ fn other_program(profile: &str, contexts: &[Context]) -> Option<Checked> {
 
 fn finding(profile: &str, config: &ConfigFile, entry: Option<&InstalledEntry>) -> Checked {
     let subject = Subject::new(profile);
-    let Some(pinned) = config.profile(profile) else {
+    let Some(pinned) = config.profile_in_force(profile) else {
         let checked = subject.problem("profile_invalid", "it has no cluster, region or source", "It gets no token.");
         return checked.fix("rolecall config check");
     };
@@ -221,6 +221,7 @@ mod tests {
 
     fn entry(server: &str, key: Option<&str>) -> InstalledEntry {
         InstalledEntry {
+            context: "prod".to_owned(),
             file: PathBuf::new(),
             server: Some(server.to_owned()),
             certificate_authority_data: None,

@@ -73,11 +73,13 @@ impl View {
                         let noun = if security_warnings == 1 { "warning" } else { "warnings" };
                         parts.push(format!("{security_warnings} {noun} of rolecall doctor --security"));
                     }
-                    rows.push(Row::ok("computer", parts));
+                    rows.push(Row::ok("computer", &parts));
                 }
                 _ => {
-                    let name = of_area.first().map_or("", |found| found.name.as_str());
-                    rows.push(Row::ok(name, of_area.iter().map(|found| found.cause.clone()).collect()));
+                    // The token is the first finding about the API server.
+                    let first = of_area.first().map_or("", |found| found.name.as_str());
+                    let name = if area == FindingArea::ApiServer { "API server" } else { first };
+                    rows.push(Row::ok(name, &of_area.iter().map(|found| found.cause.clone()).collect::<Vec<_>>()));
                 }
             }
         }
@@ -102,7 +104,8 @@ impl View {
             names.map(|one| sanitize_for_terminal(&one.profile)).collect::<Vec<_>>()
         };
         let (unknown, healthy) = (named(FindingState::NotChecked), named(FindingState::Ok));
-        if !lines.is_empty() && !(unknown.is_empty() && healthy.is_empty()) {
+        let has_others = !unknown.is_empty() || !healthy.is_empty();
+        if has_others && !lines.is_empty() {
             lines.push(String::new());
         }
         if !unknown.is_empty() {
@@ -205,7 +208,7 @@ struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    fn ok(name: &str, parts: Vec<String>) -> Self {
+    fn ok(name: &str, parts: &[String]) -> Self {
         Self { state: FindingState::Ok, name: name.to_owned(), text: parts.join(", "), finding: None }
     }
 

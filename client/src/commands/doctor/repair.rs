@@ -7,13 +7,14 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use rolecall_protocol::ProfileName;
+use rolecall_protocol::{ProfileName, location};
 use rolecall_trusted_file::{self as trusted_file, shell_quoted};
 
 use super::checked::Repair;
 use super::facts::Facts;
 use super::profiles::is_pinned;
 use crate::clock::Deadline;
+use crate::config_file::ConfigFile;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::files::path_text::display_path;
@@ -27,7 +28,7 @@ const RESTART_TIMEOUT: Duration = Duration::from_secs(40);
 pub(super) fn apply(repair: &Repair, facts: &Facts, context: &Context) -> Result<Option<String>, CliError> {
     match repair {
         Repair::RemovePermissions { path, bits } => remove_permissions(path, *bits).map(Some),
-        Repair::RemoveEntries { profile } => remove_entries(profile),
+        Repair::RemoveEntries { profile } => remove_entries(profile, facts),
         Repair::WriteEntries { profile } => write_entries(profile, facts, context),
         Repair::RestartAgent => restart_agent().map(Some),
     }
@@ -36,9 +37,11 @@ pub(super) fn apply(repair: &Repair, facts: &Facts, context: &Context) -> Result
 /// Takes permissions away from a file, folder or socket of this user. Follows no link.
 fn remove_permissions(path: &Path, bits: u32) -> Result<String, CliError> {
     let change = || -> io::Result<Permissions> {
-        let own = |found: &Metadata| match found.uid() == rustix::process::geteuid().as_raw() && !found.is_symlink() {
-            true => Ok(Permissions::from_mode(found.mode() & 0o7777 & !bits)),
-            false => Err(io::Error::from(io::ErrorKind::PermissionDenied)),
+        let own = |found: &Metadata| {
+            if found.uid() != rustix::process::geteuid().as_raw() || found.is_symlink() {
+                return Err(io::Error::from(io::ErrorKind::PermissionDenied));
+            }
+            Ok(Permissions::from_mode(found.mode() & 0o7777 & !bits))
         };
         let found = path.symlink_metadata()?;
         // A socket cannot be opened. Its folder is private.
@@ -61,7 +64,13 @@ fn remove_permissions(path: &Path, bits: u32) -> Result<String, CliError> {
     }
 }
 
-fn remove_entries(profile: &str) -> Result<Option<String>, CliError> {
+fn remove_entries(profile: &str, facts: &Facts) -> Result<Option<String>, CliError> {
+    // `rolecall add` may have added the profile since the facts were read.
+    for path in facts.config_path.iter().chain(&location::default_config().ok()) {
+        if ConfigFile::load(path)?.profile_names().iter().any(|name| name == profile) {
+            return Ok(None);
+        }
+    }
     let outcome = kubeconfig::remove(&files(None)?, &[profile])?;
     print_notes(&outcome.written.notes);
     let removed = outcome.profiles.iter().any(|(_, removal)| !matches!(removal, Removal::NotFound | Removal::NotOurs));

@@ -32,6 +32,7 @@ pub(super) fn run(names: &[SourceName], context: &Context) -> Result<(), CliErro
 fn check_removable(name: &SourceName, file: &ConfigFile) -> Result<(), CliError> {
     let known = file.source_names();
     if !known.iter().any(|known| known == name.as_str()) {
+        file.check_own_source(name.as_str())?;
         let hint = match similar_names(name.as_str(), known.iter().map(String::as_str)).as_slice() {
             [] => "See the sources with: rolecall source list".to_owned(),
             alike => format!("Did you mean {}?", alike.join(" or ")),

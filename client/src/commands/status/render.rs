@@ -88,12 +88,18 @@ fn lock_lines(status: &Status, now: Timestamp, zone: &TimeZone, screen: Screen) 
     locked.into_iter().chain(problem).flat_map(|result_text| screen.paragraph(&mark, &result_text, "")).collect()
 }
 
-/// The lines about an invalid configuration file, and which configuration is in force.
+/// The lines about an invalid configuration file, which configuration is in force, and invalid included files.
 fn config_lines(status: &Status, now: Timestamp, zone: &TimeZone, screen: Screen) -> Vec<String> {
-    let Some(problem) = &status.config.problem else { return Vec::new() };
-    let in_force = config_status::config_in_force(&status.config, now, zone);
-    let mut lines = screen.paragraph(&format!("{} ", screen.warning()), &problem_text(problem), &timing(problem, now));
-    lines.extend(screen.paragraph("  ", &format!("{in_force}."), ""));
+    let mark = format!("{} ", screen.warning());
+    let with_problem = |problem| screen.paragraph(&mark, &problem_text(problem), &timing(problem, now));
+    let mut lines = Vec::new();
+    if let Some(problem) = &status.config.problem {
+        lines.extend(with_problem(problem));
+        let in_force = config_status::config_in_force(&status.config, now, zone);
+        lines.extend(screen.paragraph("  ", &format!("{in_force}."), ""));
+    }
+    let includes = status.config.includes.iter().filter_map(|include| include.problem.as_ref());
+    lines.extend(includes.flat_map(with_problem));
     lines
 }
 

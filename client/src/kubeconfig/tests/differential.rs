@@ -244,7 +244,7 @@ fn compare_alone(folder: &Path, case: &Case) -> Result<(), String> {
     }
     let (theirs, ours) = (format!("theirs-{}", case.name), format!("ours-{}", case.name));
     let (is_ok, ..) = kubectl(folder, &theirs, &["config", "use-context", &case.generated.context]);
-    let used = use_context(&case.files(folder, "ours-"), &case.generated.context);
+    let used = use_context(&case.files(folder, "ours-"), &case.generated.context, None);
     same("use", &is_ok, &used.is_ok())?;
     same("after use", &view(folder, &theirs), &view(folder, &ours))?;
 

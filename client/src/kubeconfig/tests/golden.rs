@@ -198,7 +198,7 @@ fn upsert_keeps_json_as_json() {
     let json: serde_json::Value = serde_json::from_str(&added).unwrap();
     assert_eq!(json["users"][0]["user"]["exec"]["args"][1], "prod");
     let fixture = Fixture::with(&added);
-    use_context(&fixture.files(), "prod").unwrap();
+    use_context(&fixture.files(), "prod", None).unwrap();
     upsert(&fixture.files(), &[Entry { server: "https://b".to_owned(), ..entry("prod") }], None).unwrap();
     let json: serde_json::Value = serde_json::from_str(&fixture.read("config")).unwrap();
     assert_eq!(json["current-context"], "prod");
@@ -240,7 +240,7 @@ fn name_that_yaml_reads_as_another_type_is_quoted() {
         add(&fixture.files(), name);
         let text = fixture.read("config");
         assert!(text.contains(&format!("name: \"{name}\"")), "{text}");
-        use_context(&fixture.files(), name).unwrap();
+        use_context(&fixture.files(), name, None).unwrap();
         assert!(fixture.read("config").contains(&format!("current-context: \"{name}\"")));
         assert_eq!(find(&fixture.files(), name).unwrap().map(|found| found.is_current), Some(true));
     }
@@ -265,11 +265,11 @@ fn upsert_keeps_the_byte_order_mark() {
 fn use_context_changes_one_line() {
     let before = KUBECTL.replace("current-context: minikube", "current-context: 'other'   # today");
     let fixture = Fixture::with(&before);
-    let outcome = use_context(&fixture.files(), "minikube").unwrap();
+    let outcome = use_context(&fixture.files(), "minikube", None).unwrap();
     assert_eq!(outcome.previous.as_deref(), Some("other"));
     assert_eq!(fixture.read("config"), before.replace("'other'", "minikube"));
-    assert!(use_context(&fixture.files(), "minikube").unwrap().written.files.is_empty());
-    let message = error_text(use_context(&fixture.files(), "minikub"));
+    assert!(use_context(&fixture.files(), "minikube", None).unwrap().written.files.is_empty());
+    let message = error_text(use_context(&fixture.files(), "minikub", None));
     assert!(
         message.contains("there is no context \"minikub\"") && message.contains("Did you mean minikube?"),
         "{message}"
@@ -360,7 +360,7 @@ fn upsert_edits_the_first_document_only() {
 fn change_of_the_current_context_makes_no_backup() {
     let fixture = Fixture::with(KUBECTL);
     upsert(&fixture.files(), &[entry("prod")], None).unwrap();
-    assert!(use_context(&fixture.files(), "prod").unwrap().written.backups.is_empty());
+    assert!(use_context(&fixture.files(), "prod", None).unwrap().written.backups.is_empty());
     assert_eq!(remove(&fixture.files(), &["prod"]).unwrap().written.backups.len(), 1);
 }
 

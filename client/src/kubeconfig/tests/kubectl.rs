@@ -80,7 +80,7 @@ fn kubectl_and_rolecall_alternate_edits() {
     add(&fixture.files(), "staging");
     kubectl(&config, &["config", "use-context", "staging"]);
     assert_eq!(current_context(&fixture.files()).as_deref(), Some("staging"));
-    use_context(&fixture.files(), "prod").unwrap();
+    use_context(&fixture.files(), "prod", None).unwrap();
     assert_eq!(kubectl(&config, &["config", "current-context"]).unwrap(), "prod\n");
     kubectl(&config, &["config", "delete-context", "prod"]);
     assert_eq!(add(&fixture.files(), "prod").entries[0].change, Change::Added);

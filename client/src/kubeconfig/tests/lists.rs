@@ -59,7 +59,7 @@ fn current_context_is_set_in_default_file_and_cleared() {
     fs::write(fixture.path("a"), "kind: Config\n").unwrap();
     add(&fixture.list("b"), "prod");
     let files = fixture.list("a:b");
-    let outcome = use_context(&files, "prod").unwrap();
+    let outcome = use_context(&files, "prod", None).unwrap();
     assert_eq!(outcome.file, fixture.path("a"));
     assert_eq!(fixture.read("a"), "kind: Config\ncurrent-context: prod\n");
     assert_eq!(current_context(&files).as_deref(), Some("prod"));

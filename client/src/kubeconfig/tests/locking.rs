@@ -65,7 +65,7 @@ fn unchanged_upsert_takes_no_lock() {
 fn kubectl_lock_is_removed_after_success_and_error() {
     let fixture = Fixture::with("contexts:\n- {name: prod, context: {cluster: a, user: b}}\n");
     assert!(upsert(&fixture.files(), &[entry("prod")], None).is_err());
-    assert!(use_context(&fixture.files(), "missing").is_err());
+    assert!(use_context(&fixture.files(), "missing", None).is_err());
     add(&fixture.files(), "ok");
     assert_eq!(fixture.names(), ["config"]);
 }

@@ -1,7 +1,8 @@
 //! The causes of a denied AssumeRole, by the message of AWS and the trust policy of the role.
 
 use rolecall_core::trust_policy::{
-    Caller, NamedAs, PermissionNeeds, Requirement, SET_SOURCE_IDENTITY, TAG_SESSION, TrustProblem, TrustVerdict,
+    ASSUME_ROLE, Caller, MfaUse, NamedAs, PermissionNeeds, Requirement, SET_SOURCE_IDENTITY, TAG_SESSION, TrustProblem,
+    TrustVerdict,
 };
 use rolecall_protocol::sanitize_for_terminal;
 
@@ -36,7 +37,7 @@ pub(super) async fn explain(aws: &Aws, failed: &FailedAssumeRole<'_>, denial: &D
 impl DeniedCall<'_> {
     /// The cause, if the message of AWS leaves no doubt.
     fn of_message(&self) -> Option<RoleFailure> {
-        let (caller, kind) = match self.denial.reason {
+        let kind = match self.denial.reason {
             DenialReason::Mfa(denial) => return Some(self.mfa_code(denial)),
             DenialReason::RootUser => {
                 let cause = "the source has the access key of a root user, and AWS lets no root user assume a role";
@@ -49,9 +50,9 @@ impl DeniedCall<'_> {
             DenialReason::NotAllowed(PolicyKind::Identity | PolicyKind::Resource | PolicyKind::Other)
             | DenialReason::ExplicitDeny(PolicyKind::Resource | PolicyKind::Other)
             | DenialReason::Unstated => return None,
-            DenialReason::NotAllowed(kind) | DenialReason::ExplicitDeny(kind) => (self.caller, kind),
+            DenialReason::NotAllowed(kind) | DenialReason::ExplicitDeny(kind) => kind,
         };
-        let account = caller.account();
+        let account = self.caller.account();
         let (reason, to) = match kind {
             PolicyKind::ServiceControl | PolicyKind::ResourceControl => {
                 let to = format!("an administrator of the AWS organization of the account {account}");
@@ -62,7 +63,7 @@ impl DeniedCall<'_> {
             }
             PolicyKind::Session => (
                 RoleFailureReason::SessionPolicy,
-                format!("an administrator of the service that makes the session {}", caller.arn()),
+                format!("an administrator of the service that makes the session {}", self.caller.arn()),
             ),
             PolicyKind::VpcEndpoint => (
                 RoleFailureReason::VpcEndpointPolicy,
@@ -185,36 +186,28 @@ impl DeniedCall<'_> {
 
     /// The trust policy allows the call, as far as can be judged.
     fn trusted(&self, verdict: &TrustVerdict) -> RoleFailure {
-        let (role, caller) = (self.failed.role(), self.caller.policy_arn());
-        let open: Vec<String> = verdict.problems.iter().map(ToString::to_string).collect();
-        let note = if open.is_empty() { String::new() } else { format!("; {}", open.join("; ")) };
-        let needs_identity_policy = verdict.named_as != Some(NamedAs::Principal)
-            || self.denial.reason == DenialReason::NotAllowed(PolicyKind::Identity);
-        if needs_identity_policy && open.is_empty()
-            || self.denial.reason == DenialReason::NotAllowed(PolicyKind::Identity)
-        {
-            let cause = format!(
-                "no identity policy of {caller} allows {} on {role}, whose trust policy allows it{note}",
-                self.action()
-            );
+        let (role, caller, action) = (self.failed.role(), self.caller.policy_arn(), self.action());
+        let open: String = verdict.problems.iter().map(|problem| format!("; {problem}")).collect();
+        // A trust policy that names the account leaves the decision to the account's identity policies.
+        let is_delegated = verdict.named_as == Some(NamedAs::Account);
+        let is_identity_named = self.denial.reason == DenialReason::NotAllowed(PolicyKind::Identity);
+        if is_identity_named || is_delegated && open.is_empty() {
+            let cause =
+                format!("no identity policy of {caller} allows {action} on {role}, whose trust policy allows it{open}");
             return RoleFailure::new(RoleFailureReason::IdentityPolicy, cause).request(request::identity(
                 role,
                 self.caller,
                 self.needs,
             ));
         }
+        let others = if is_delegated { "a missing identity policy" } else { "a permissions boundary" };
         let cause = format!(
-            "AWS denied {} on {role} to {caller}. Its trust policy names the caller, so a condition, a Deny statement, a \
-             permissions boundary or a policy of the organization denies it{note}",
-            self.action()
+            "AWS denied {action} on {role} to {caller}. The trust policy names the caller, so a condition, a Deny statement, \
+             {others} or a policy of the organization denies it{open}"
         );
-        RoleFailure::new(RoleFailureReason::Denied, cause).request(request::new(
-            self.caller.account(),
-            format!(
-                "Find the policy that denies {} on {role} to {caller}: CloudTrail has the denied call.",
-                self.action()
-            ),
-        ))
+        let request =
+            format!("Find the policy that denies {action} on {role} to {caller}: CloudTrail has the denied call.");
+        RoleFailure::new(RoleFailureReason::Denied, cause).request(request::new(self.caller.account(), request))
     }
 
     /// The trust policy was not read.
@@ -286,7 +279,7 @@ impl DeniedCall<'_> {
     fn with_own_inputs(&self, failure: RoleFailure) -> RoleFailure {
         failure.fix(match (&self.failed.step.external_id, self.failed.mfa) {
             (Some(_), _) => "Check role_arn and external_id of the profile with the owner of the role.",
-            (None, rolecall_core::trust_policy::MfaUse::Without { .. }) => {
+            (None, MfaUse::Without { .. }) => {
                 "Check role_arn with the owner of the role, and ask whether it requires an external id or MFA."
             }
             (None, _) => "Check role_arn with the owner of the role, and ask whether it requires an external id.",
@@ -297,7 +290,7 @@ impl DeniedCall<'_> {
     fn action(&self) -> &str {
         let known = [TAG_SESSION, SET_SOURCE_IDENTITY];
         let denied = self.denial.action.as_deref();
-        known.into_iter().find(|known| denied == Some(known)).unwrap_or(rolecall_core::trust_policy::ASSUME_ROLE)
+        known.into_iter().find(|known| denied == Some(known)).unwrap_or(ASSUME_ROLE)
     }
 }
 

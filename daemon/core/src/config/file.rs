@@ -7,16 +7,24 @@ use std::path::Path;
 use rolecall_protocol::MAX_CONFIG_BYTES;
 use sha2::{Digest as _, Sha256};
 
+use super::included::IncludeContext;
 use super::trusted_file::{open, too_large, unreadable};
 use super::{Config, ConfigError, sections};
 
 /// The size of a read. A file of 10,000 profiles has 3 MB.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// Reads and validates the file. Returns an empty configuration if it does not exist.
+/// Reads and validates the file without its included files. Returns an empty configuration if it does not exist.
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
-    let unreadable = |message| ConfigError { path: path.to_owned(), line: None, key: None, message };
-    let Some(file) = open(path).map_err(unreadable)? else { return Ok(Config::default()) };
+    load_with_context(path).map(|(config, _)| config)
+}
+
+/// Reads and validates the file, and returns what its included files need.
+pub(super) fn load_with_context(path: &Path) -> Result<(Config, IncludeContext), ConfigError> {
+    let unreadable = |message: String| ConfigError::of_file(path, message);
+    let Some(file) = open(path).map_err(unreadable)? else {
+        return Ok((Config::default(), IncludeContext::default()));
+    };
     let mut reader = BufReader::with_capacity(BUFFER_BYTES, file);
     if let Some(config) = sections::read(&mut reader) {
         return Ok(config);
@@ -31,11 +39,16 @@ pub type Digest = [u8; 32];
 /// with more memory. Returns `None` if the file cannot be read.
 #[must_use]
 pub fn digest(path: &Path) -> Option<Digest> {
-    let mut reader = BufReader::with_capacity(BUFFER_BYTES, open(path).ok()??);
+    try_digest(path).ok()
+}
+
+/// Returns the digest of the file. Errors with a continuation of the path, which stays equal until the cause changes.
+pub(super) fn try_digest(path: &Path) -> Result<Digest, String> {
+    let mut reader = BufReader::with_capacity(BUFFER_BYTES, open(path)?.ok_or("does not exist")?);
     let mut hash = Sha256::new();
     loop {
-        let length = match reader.fill_buf().ok()? {
-            [] => return Some(hash.finalize().into()),
+        let length = match reader.fill_buf().map_err(|error| unreadable(&error))? {
+            [] => return Ok(hash.finalize().into()),
             bytes => {
                 hash.update(bytes);
                 bytes.len()
@@ -57,7 +70,12 @@ pub fn missing_or_empty(path: &Path) -> Option<ConfigError> {
         }
         _ => return None,
     };
-    Some(ConfigError { path: path.to_owned(), line: None, key: None, message: message.to_owned() })
+    Some(ConfigError::of_file(path, message))
+}
+
+/// Returns the text of an included file. Errors with a continuation of the path.
+pub(super) fn read_text(path: &Path) -> Result<String, String> {
+    read_whole(BufReader::with_capacity(BUFFER_BYTES, open(path)?.ok_or("does not exist")?))
 }
 
 /// Returns the whole text of the file.

@@ -7,6 +7,8 @@
 mod duration;
 pub mod environment;
 pub mod file;
+pub mod include;
+mod included;
 pub mod inputs;
 pub mod network;
 pub mod notifications;
@@ -23,6 +25,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::constraints::Constraints;
+use included::{IncludeContext, UserPin};
+pub use included::{Origin, Origins};
 use inputs::InputsPerStep;
 use network::Network;
 use notifications::Notifications;
@@ -30,7 +34,7 @@ use rolecall_protocol::{
     ClusterName, EntryKey, ErrorBody, ErrorCode, ExternalId, KeyName, MfaSerial, ProfileName, Region, RoleArn,
     SourceName, similar_names,
 };
-use schema::{RawProfile, RawShared};
+use schema::{ApiServer, ProfileRules, RawPin, RawProfile, RawShared};
 use serde::{Deserialize, Serialize};
 pub use template::NameTemplate;
 
@@ -56,6 +60,8 @@ pub struct Config {
     pub sources: BTreeMap<SourceName, SourceConfig>,
     /// The profiles by name. Each names a source that exists.
     pub profiles: BTreeMap<ProfileName, Arc<ProfileConfig>>,
+    /// The included files that profiles and sources come from.
+    pub origins: Origins,
     /// Endpoints, proxy and CA bundle.
     pub network: Arc<Network>,
     /// The times of the automatic lock.
@@ -134,10 +140,10 @@ pub struct ProfileConfig {
     pub pin_mode: PinMode,
     /// The key of the profile's kubeconfig entries.
     pub entry_key: Option<EntryKey>,
-    /// Whether the profile gives tokens only, and no AWS credentials.
-    pub tokens_only: bool,
     /// Whether the client asks before it opens a shell or runs a program with the profile.
     pub protected: bool,
+    /// Whether the profile gives tokens only, and no AWS credentials.
+    pub tokens_only: bool,
     /// The further parameters of each step.
     pub inputs: Option<Arc<InputsPerStep>>,
     /// The constraints, if there are any.
@@ -157,8 +163,8 @@ pub struct Pin {
     pub proxy_url: Option<String>,
 }
 
-/// Which kubeconfigs get a token for a profile.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+/// Which kubeconfigs get a token for a profile, the strictest mode first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PinMode {
     /// One that names the pinned cluster and has the entry key.
@@ -238,55 +244,79 @@ struct Interner {
 impl Config {
     /// Parses a configuration. `path` is for the error only.
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        Self::parse_with_context(path, text).map(|(config, _)| config)
+    }
+
+    /// Parses a configuration, and returns what its included files need. `path` is for the error only.
+    pub(crate) fn parse_with_context(path: &Path, text: &str) -> Result<(Self, IncludeContext), ConfigError> {
         match Self::parse_by_section(text) {
-            Some(config) => Ok(config),
+            Some(parsed) => Ok(parsed),
             None => Self::parse_whole(path, text),
         }
     }
 
     /// Parses a configuration in little memory. `None` if it is invalid or has an unusual layout.
-    pub(crate) fn parse_by_section(text: &str) -> Option<Self> {
+    pub(crate) fn parse_by_section(text: &str) -> Option<(Self, IncludeContext)> {
         sections::read(&mut Cursor::new(text))
     }
 
     /// Parses a configuration as one document, which gives errors with line and key.
-    pub(crate) fn parse_whole(path: &Path, text: &str) -> Result<Self, ConfigError> {
+    pub(crate) fn parse_whole(path: &Path, text: &str) -> Result<(Self, IncludeContext), ConfigError> {
         let (shared, raw) = schema::read(path, text)?;
-        let fail = |(key, message): (String, String)| ConfigError {
-            path: path.to_owned(),
-            line: schema::line_of(text, &key),
-            key: Some(key),
-            message,
-        };
-        let (mut profiles, mut interner) = (BTreeMap::new(), Interner::default());
-        for (name, profile) in raw {
-            let valid = profile.validate(&shared, &mut interner);
+        let fail = |(key, message)| ConfigError::at_key(path, text, key, message);
+        let (mut profiles, mut pins, mut interner) = (BTreeMap::new(), BTreeMap::new(), Interner::default());
+        let rules = shared.rules();
+        for (name, profile) in raw.profiles {
+            let valid = profile.validate(&rules, &mut interner);
             let valid = valid.map_err(|(key, message)| fail((format!("profiles.{name}.{key}"), message)))?;
             profiles.insert(name, Arc::new(valid));
         }
-        let (network, lock) = (Arc::new(shared.network().map_err(fail)?), shared.lock_times());
-        let (notifications, audit_to_syslog) = (shared.notifications(), shared.audit_to_syslog());
-        let confirm_program = shared.confirm_program();
-        let sources = shared.valid_sources().map_err(fail)?;
-        Ok(Self { sources, profiles, network, lock, notifications, audit_to_syslog, confirm_program })
+        for (name, pin) in raw.included {
+            let valid = pin.validate().map_err(|(key, message)| fail((format!("included.{name}.{key}"), message)))?;
+            pins.insert(name, valid);
+        }
+        shared.into_config(profiles, pins).map_err(fail)
+    }
+}
+
+impl RawShared {
+    /// Returns the configuration with these profiles, and what its included files need. Errors with a key and a message.
+    fn into_config(
+        self,
+        profiles: BTreeMap<ProfileName, Arc<ProfileConfig>>,
+        pins: BTreeMap<ProfileName, UserPin>,
+    ) -> Result<(Config, IncludeContext), (String, String)> {
+        let (network, lock) = (Arc::new(self.network()?), self.lock_times());
+        let (notifications, audit_to_syslog) = (self.notifications(), self.audit_to_syslog());
+        let (confirm_program, patterns) = (self.confirm_program(), self.include()?);
+        let sources = schema::valid_sources(self.sources)?;
+        let origins = Origins::default();
+        let config =
+            Config { sources, profiles, origins, network, lock, notifications, audit_to_syslog, confirm_program };
+        Ok((config, IncludeContext { patterns, pins, defaults: self.defaults, network: self.network }))
     }
 }
 
 impl RawProfile {
     /// Checks the rules that involve several keys and fills in the defaults. Errors with a key and a message.
-    fn validate(self, shared: &RawShared, interner: &mut Interner) -> Result<ProfileConfig, (&'static str, String)> {
-        if !shared.sources.contains_key(&self.source) {
-            return Err(("source", unknown_source(&self.source, shared)));
+    fn validate(
+        self,
+        rules: &ProfileRules<'_>,
+        interner: &mut Interner,
+    ) -> Result<ProfileConfig, (&'static str, String)> {
+        if let Some(sources) = rules.sources.as_ref().filter(|sources| !sources.contains(&self.source)) {
+            return Err(("source", unknown_source(&self.source, sources.iter().map(|name| name.as_str()))));
         }
-        shared.check_region(&self.region).map_err(|message| ("region", message))?;
-        let pin = self.pinned_cluster()?;
+        rules.check_region(&self.region).map_err(|message| ("region", message))?;
+        let defaults = rules.defaults;
+        let pin = self.api_server().pinned_cluster()?;
         let inputs = self.inputs();
-        let constraints = self.constraints().or(shared.defaults.constraints())?;
-        let keep_warm = self.keep_warm.or(shared.defaults.keep_warm).map_or(DEFAULT_KEEP_WARM, schema::KeepWarm::get);
+        let constraints = self.constraints().or(defaults.constraints())?;
+        let keep_warm = self.keep_warm.or(defaults.keep_warm).map_or(DEFAULT_KEEP_WARM, schema::KeepWarm::get);
         let max_lifetime = constraints.as_ref().and_then(|constraints| constraints.max_lifetime);
         let roles = roles(self.via, self.role_arn, &self.region)?;
-        let inputs = inputs.validate(&shared.defaults.inputs(), roles.len(), &self.region)?;
-        let session_name = self.session_name.or_else(|| shared.defaults.session_name.clone());
+        let inputs = inputs.validate(&defaults.inputs(), roles.len(), &self.region)?;
+        let session_name = self.session_name.or_else(|| defaults.session_name.clone());
         let session_name = session_name.map_or_else(|| DEFAULT_SESSION_NAME.into(), Arc::from);
         Ok(ProfileConfig {
             cluster: interned(&mut interner.clusters, self.cluster),
@@ -294,29 +324,32 @@ impl RawProfile {
             source: interned(&mut interner.sources, self.source),
             roles,
             external_id: self.external_id,
-            duration: self.duration.or(shared.defaults.duration).map_or(DEFAULT_DURATION, schema::SessionDuration::get),
+            duration: self.duration.or(defaults.duration).map_or(DEFAULT_DURATION, schema::SessionDuration::get),
             // After its lifetime nothing uses the session.
             keep_warm: max_lifetime.map_or(keep_warm, |limit| keep_warm.min(limit)),
             session_name: interned(&mut interner.session_names, session_name),
             pin: pin.map(|pin| interned(&mut interner.pins, Arc::new(pin))),
-            pin_mode: self.pin.or(shared.defaults.pin).unwrap_or_default(),
+            pin_mode: self.pin.or(defaults.pin).unwrap_or_default(),
             entry_key: self.entry_key,
-            tokens_only: self.credentials.or(shared.defaults.credentials) == Some(false),
             protected: self.protected.unwrap_or(false),
+            tokens_only: self.credentials.or(defaults.credentials) == Some(false),
             inputs: inputs.map(|inputs| interned(&mut interner.inputs, Arc::new(inputs))),
             constraints: constraints.map(|all| interned(&mut interner.constraints, Arc::new(all))),
         })
     }
+}
 
+impl ApiServer<'_> {
+    /// Returns the pin, if there is one. Errors with a key and a message.
     fn pinned_cluster(&self) -> Result<Option<Pin>, (&'static str, String)> {
         // The client writes it into the kubeconfig; the daemon needs its hash only.
         if self.certificate_authority_data.is_some() && (self.server.is_none() || self.ca_sha256.is_none()) {
             return Err(("certificate_authority_data", "has no effect without server and ca_sha256".to_owned()));
         }
-        if let Some(server) = &self.server {
+        if let Some(server) = self.server {
             return Ok(Some(Pin {
                 server: server.as_str().to_owned(),
-                ca_sha256: self.ca_sha256.as_ref().map(|hash| hash.0.clone()),
+                ca_sha256: self.ca_sha256.map(|hash| hash.0.clone()),
                 tls_server_name: self.tls_server_name.clone(),
                 proxy_url: self.proxy_url.clone(),
             }));
@@ -330,6 +363,13 @@ impl RawProfile {
             Some((key, _)) => Err((key, "has no effect without server".to_owned())),
             None => Ok(None),
         }
+    }
+}
+
+impl RawPin {
+    /// Checks the rules that involve several keys. Errors with a key and a message.
+    fn validate(self) -> Result<UserPin, (&'static str, String)> {
+        Ok(UserPin { pin: self.api_server().pinned_cluster()?.map(Arc::new), entry_key: self.entry_key })
     }
 }
 
@@ -362,6 +402,16 @@ fn interned<T: Hash + Eq + Clone>(interner: &mut HashSet<T>, value: T) -> T {
 }
 
 impl ConfigError {
+    /// Returns an error of the text of a file, with the line of the key.
+    fn at_key(path: &Path, text: &str, key: String, message: String) -> Self {
+        Self { path: path.to_owned(), line: schema::line_of(text, &key), key: Some(key), message }
+    }
+
+    /// Returns an error of a file as a whole.
+    fn of_file(path: &Path, message: impl Into<String>) -> Self {
+        Self { path: path.to_owned(), line: None, key: None, message: message.into() }
+    }
+
     /// Returns the error as the protocol sends it.
     #[must_use]
     pub fn body(&self) -> ErrorBody {
@@ -398,8 +448,8 @@ pub fn home_region(region: &Region) -> Region {
     }
 }
 
-fn unknown_source(wanted: &SourceName, shared: &RawShared) -> String {
-    let near = similar_names(wanted.as_str(), shared.sources.keys().map(SourceName::as_str));
+fn unknown_source<'a>(wanted: &SourceName, known: impl Iterator<Item = &'a str>) -> String {
+    let near = similar_names(wanted.as_str(), known);
     match near.first() {
         Some(near) => format!("unknown source \"{wanted}\"; did you mean \"{near}\"?"),
         None => format!("unknown source \"{wanted}\"; add [sources.{wanted}]"),

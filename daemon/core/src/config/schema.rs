@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rolecall_protocol::{
-    ClusterName, EndpointUrl, EntryKey, ExternalId, KeyName, MfaSerial, PolicyArn, ProfileName, Region, RoleArn,
-    SourceIdentity, SourceName, TagKey, TagValue,
+    ClusterName, EndpointUrl, EntryKey, ExternalId, IncludePattern, KeyName, MAX_INCLUDED_FILES, MfaSerial, PolicyArn,
+    ProfileName, Region, RoleArn, SourceIdentity, SourceName, TagKey, TagValue,
 };
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 mod constraints;
 mod error_text;
+mod included;
 mod keys;
 mod size;
 mod values;
@@ -24,6 +26,7 @@ use crate::constraints::Confirm;
 pub(super) use constraints::{RawConstraints, RawHours};
 pub(super) use error_text::line_of;
 use error_text::{line_at, one_line, shown_path, unknown_key};
+pub(super) use included::{RawIncluded, read_included};
 pub(super) use size::check_size;
 pub(super) use values::{AbsolutePath, KeepWarm, LockTime, ServerUrl, SessionDuration, Sha256Hex};
 use values::{Command, MfaDuration, aws_profile, session_name};
@@ -34,6 +37,8 @@ use super::{ConfigError, DEFAULT_MFA_SESSION, LockTimes, Mfa, PinMode, SourceCon
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
+    #[serde(default)]
+    include: Vec<IncludePattern>,
     #[serde(default)]
     defaults: RawDefaults,
     #[serde(default)]
@@ -55,6 +60,8 @@ struct Raw {
     #[serde(default)]
     client: RawClient,
     #[serde(default)]
+    included: BTreeMap<ProfileName, RawPin>,
+    #[serde(default)]
     profiles: RawProfiles,
 }
 
@@ -66,11 +73,13 @@ pub(super) type RawProfiles = BTreeMap<ProfileName, RawProfile>;
 #[serde(deny_unknown_fields)]
 pub(super) struct RawShared {
     #[serde(default)]
+    include: Vec<IncludePattern>,
+    #[serde(default)]
     pub(super) defaults: RawDefaults,
     #[serde(default)]
     endpoints: Endpoints,
     #[serde(default)]
-    network: RawNetwork,
+    pub(super) network: RawNetwork,
     #[serde(default)]
     environment: RawEnvironment,
     #[serde(default)]
@@ -87,15 +96,26 @@ pub(super) struct RawShared {
     _client: RawClient,
 }
 
+/// What the validation of a profile depends on.
+pub(super) struct ProfileRules<'a> {
+    pub(super) defaults: &'a RawDefaults,
+    pub(super) network: &'a RawNetwork,
+    /// The sources that a profile may name; `None` if they are not known yet.
+    pub(super) sources: Option<BTreeSet<&'a SourceName>>,
+}
+
 /// The section of one profile.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawProfileSection {
+    #[serde(default)]
     pub(super) profiles: RawProfiles,
+    #[serde(default)]
+    pub(super) included: BTreeMap<ProfileName, RawPin>,
 }
 
 /// `[defaults]`: the defaults of keys that a profile can set too.
-#[derive(Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawDefaults {
     #[serde(default, deserialize_with = "session_name")]
@@ -206,22 +226,23 @@ pub(super) struct RawProfile {
     pub(super) dual_stack: Option<bool>,
 }
 
+/// `[included.NAME]`: the API server and the entry key of a profile of an included file, which belong to the user.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawPin {
+    pub(super) entry_key: Option<EntryKey>,
+    pub(super) server: Option<ServerUrl>,
+    pub(super) ca_sha256: Option<Sha256Hex>,
+    pub(super) certificate_authority_data: Option<String>,
+    pub(super) tls_server_name: Option<String>,
+    pub(super) proxy_url: Option<String>,
+}
+
 /// Parses the text. Errors with line and key.
-pub(super) fn read(path: &Path, text: &str) -> Result<(RawShared, RawProfiles), ConfigError> {
-    let fail = |error: &toml::de::Error, key: Option<String>, message: String| ConfigError {
-        path: path.to_owned(),
-        line: error.span().map(|span| line_at(text, span.start)),
-        key,
-        message,
-    };
-    check_size(text).map_err(|message| ConfigError { path: path.to_owned(), line: None, key: None, message })?;
-    let document = toml::Deserializer::parse(text).map_err(|error| fail(&error, None, one_line(&error)))?;
-    let raw: Raw = serde_path_to_error::deserialize(document).map_err(|error| {
-        let message = unknown_key(error.path()).unwrap_or_else(|| one_line(error.inner()));
-        let key = shown_path(error.path());
-        fail(error.inner(), (!key.is_empty()).then_some(key), message)
-    })?;
+pub(super) fn read(path: &Path, text: &str) -> Result<(RawShared, RawProfileSection), ConfigError> {
+    let raw: Raw = deserialize(path, text)?;
     let Raw {
+        include,
         defaults,
         endpoints,
         network,
@@ -232,9 +253,11 @@ pub(super) fn read(path: &Path, text: &str) -> Result<(RawShared, RawProfiles), 
         audit,
         confirm,
         client,
+        included,
         profiles,
     } = raw;
     let shared = RawShared {
+        include,
         defaults,
         endpoints,
         network,
@@ -246,7 +269,24 @@ pub(super) fn read(path: &Path, text: &str) -> Result<(RawShared, RawProfiles), 
         confirm,
         _client: client,
     };
-    Ok((shared, profiles))
+    Ok((shared, RawProfileSection { profiles, included }))
+}
+
+/// Parses the text of a file. Errors with line and key.
+fn deserialize<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
+    let fail = |error: &toml::de::Error, key: Option<String>, message: String| ConfigError {
+        path: path.to_owned(),
+        line: error.span().map(|span| line_at(text, span.start)),
+        key,
+        message,
+    };
+    check_size(text).map_err(|message| ConfigError { path: path.to_owned(), line: None, key: None, message })?;
+    let document = toml::Deserializer::parse(text).map_err(|error| fail(&error, None, one_line(&error)))?;
+    serde_path_to_error::deserialize(document).map_err(|error| {
+        let message = unknown_key(error.path()).unwrap_or_else(|| one_line(error.inner()));
+        let key = shown_path(error.path());
+        fail(error.inner(), (!key.is_empty()).then_some(key), message)
+    })
 }
 
 /// Returns the [`RawInputs`] of a struct that has their keys.
@@ -280,6 +320,34 @@ macro_rules! constraints {
     };
 }
 
+/// The keys of a profile or of `[included.NAME]` that name its API server.
+pub(super) struct ApiServer<'a> {
+    pub(super) server: Option<&'a ServerUrl>,
+    pub(super) ca_sha256: Option<&'a Sha256Hex>,
+    pub(super) certificate_authority_data: &'a Option<String>,
+    pub(super) tls_server_name: &'a Option<String>,
+    pub(super) proxy_url: &'a Option<String>,
+}
+
+/// Returns the [`ApiServer`] of a struct that has its keys.
+macro_rules! api_server {
+    ($raw:expr) => {
+        ApiServer {
+            server: $raw.server.as_ref(),
+            ca_sha256: $raw.ca_sha256.as_ref(),
+            certificate_authority_data: &$raw.certificate_authority_data,
+            tls_server_name: &$raw.tls_server_name,
+            proxy_url: &$raw.proxy_url,
+        }
+    };
+}
+
+impl RawPin {
+    pub(super) fn api_server(&self) -> ApiServer<'_> {
+        api_server!(self)
+    }
+}
+
 impl RawDefaults {
     pub(super) fn constraints(&self) -> RawConstraints {
         constraints!(self)
@@ -291,6 +359,10 @@ impl RawDefaults {
 }
 
 impl RawProfile {
+    pub(super) fn api_server(&self) -> ApiServer<'_> {
+        api_server!(self)
+    }
+
     pub(super) fn constraints(&self) -> RawConstraints {
         constraints!(self)
     }
@@ -311,9 +383,17 @@ impl RawShared {
         })
     }
 
-    /// Errors with a message if a region is neither a known one of AWS nor allowed.
-    pub(super) fn check_region(&self, region: &Region) -> Result<(), String> {
-        self.network.check_region(region)
+    /// Returns what the validation of a profile depends on.
+    pub(super) fn rules(&self) -> ProfileRules<'_> {
+        ProfileRules { defaults: &self.defaults, network: &self.network, sources: Some(self.sources.keys().collect()) }
+    }
+
+    /// Returns the patterns of the included files. Errors with a key and a message.
+    pub(super) fn include(&self) -> Result<Vec<IncludePattern>, (String, String)> {
+        match self.include.len() {
+            ..=MAX_INCLUDED_FILES => Ok(self.include.clone()),
+            count => Err(("include".to_owned(), format!("has {count} paths, the limit is {MAX_INCLUDED_FILES}"))),
+        }
     }
 
     /// Returns the times of the automatic lock.
@@ -335,15 +415,24 @@ impl RawShared {
     pub(super) fn confirm_program(&self) -> Option<PathBuf> {
         self.confirm.program.as_ref().map(|path| path.0.clone())
     }
+}
 
-    /// Returns the sources. Errors with a key and a message.
-    pub(super) fn valid_sources(self) -> Result<BTreeMap<SourceName, SourceConfig>, (String, String)> {
-        let valid = |(name, source): (SourceName, RawSource)| match source.validate() {
-            Ok(source) => Ok((name, source)),
-            Err(message) => Err((format!("sources.{name}"), message)),
-        };
-        self.sources.into_iter().map(valid).collect()
+impl ProfileRules<'_> {
+    /// Errors with a message if a region is neither a known one of AWS nor allowed.
+    pub(super) fn check_region(&self, region: &Region) -> Result<(), String> {
+        self.network.check_region(region)
     }
+}
+
+/// Returns the sources. Errors with a key and a message.
+pub(super) fn valid_sources(
+    sources: BTreeMap<SourceName, RawSource>,
+) -> Result<BTreeMap<SourceName, SourceConfig>, (String, String)> {
+    let valid = |(name, source): (SourceName, RawSource)| match source.validate() {
+        Ok(source) => Ok((name, source)),
+        Err(message) => Err((format!("sources.{name}"), message)),
+    };
+    sources.into_iter().map(valid).collect()
 }
 
 impl RawSource {

@@ -8,56 +8,109 @@
 //! document, which also gives errors with line and key.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, Read, Seek};
+use std::io::{BufRead, Cursor, Read, Seek};
 use std::sync::Arc;
 
 use rolecall_protocol::{MAX_CONFIG_BYTES, ProfileName};
 
-use super::schema::{RawProfileSection, RawShared, check_size};
+use serde::de::DeserializeOwned;
+
+use super::included::{IncludeContext, IncludedFile, UserPin};
+use super::schema::{ProfileRules, RawIncluded, RawProfileSection, RawShared, check_size};
 use super::{Config, Interner, ProfileConfig};
 
-/// The beginning of a profile's section.
-const PROFILE_HEADER: &str = "[profiles.";
+/// The beginning of the sections that belong to one profile.
+const PROFILE_HEADERS: [&str; 2] = ["[profiles.", "[included."];
 
 /// The profiles that are read so far.
 #[derive(Default)]
 struct Profiles {
     valid: BTreeMap<ProfileName, Arc<ProfileConfig>>,
+    pins: BTreeMap<ProfileName, UserPin>,
     interner: Interner,
 }
 
 /// Reads the file twice: first the tables that profiles depend on, which may be anywhere in it, then the profiles.
-pub(super) fn read(reader: &mut (impl BufRead + Seek)) -> Option<Config> {
+pub(super) fn read(reader: &mut (impl BufRead + Seek)) -> Option<(Config, IncludeContext)> {
+    let shared: RawShared = read_shared(reader)?;
+    let mut profiles = Profiles::default();
+    let rules = shared.rules();
+    for_each_profile(reader, |section| profiles.add(section, &rules))?;
+    shared.into_config(profiles.valid, profiles.pins).ok()
+}
+
+/// Reads an included file, as [`read`] does with the configuration.
+pub(super) fn read_included(text: &str, context: &IncludeContext) -> Option<IncludedFile> {
+    let mut reader = Cursor::new(text);
+    let shared: RawIncluded = read_shared(&mut reader)?;
+    let mut profiles = Profiles::default();
+    let defaults = shared.defaults(&context.defaults).ok()?;
+    let rules = ProfileRules { defaults: &defaults, network: &context.network, sources: None };
+    for_each_profile(&mut reader, |section| profiles.add_included(section, &rules, context))?;
+    let sources = shared.valid_sources().ok()?;
+    Some(IncludedFile { sources, profiles: profiles.valid })
+}
+
+/// Reads the sections that belong to no profile.
+fn read_shared<T: DeserializeOwned>(reader: &mut (impl BufRead + Seek)) -> Option<T> {
     let mut shared = String::new();
     for_each_section(reader, |section| {
-        if !section.starts_with(PROFILE_HEADER) {
+        if !is_of_profile(section) {
             shared.push_str(section);
         }
         Some(())
     })?;
     check_size(&shared).ok()?;
-    let shared: RawShared = toml::from_str(&shared).ok()?;
-    let mut profiles = Profiles::default();
+    toml::from_str(&shared).ok()
+}
+
+fn for_each_profile(
+    reader: &mut (impl BufRead + Seek),
+    mut each: impl FnMut(RawProfileSection) -> Option<()>,
+) -> Option<()> {
     reader.rewind().ok()?;
     for_each_section(reader, |section| {
-        if section.starts_with(PROFILE_HEADER) { profiles.add(section, &shared) } else { Some(()) }
-    })?;
-    let (network, lock) = (Arc::new(shared.network().ok()?), shared.lock_times());
-    let (notifications, audit_to_syslog) = (shared.notifications(), shared.audit_to_syslog());
-    let confirm_program = shared.confirm_program();
-    let sources = shared.valid_sources().ok()?;
-    let profiles = profiles.valid;
-    Some(Config { sources, profiles, network, lock, notifications, audit_to_syslog, confirm_program })
+        if !is_of_profile(section) {
+            return Some(());
+        }
+        check_size(section).ok()?;
+        each(toml::from_str(section).ok()?)
+    })
+}
+
+fn is_of_profile(section: &str) -> bool {
+    PROFILE_HEADERS.iter().any(|header| section.starts_with(header))
 }
 
 impl Profiles {
-    fn add(&mut self, section: &str, shared: &RawShared) -> Option<()> {
-        check_size(section).ok()?;
-        let parsed: RawProfileSection = toml::from_str(section).ok()?;
-        for (name, profile) in parsed.profiles {
-            let valid = profile.validate(shared, &mut self.interner).ok()?;
-            if self.valid.insert(name, Arc::new(valid)).is_some() {
+    fn add(&mut self, section: RawProfileSection, rules: &ProfileRules<'_>) -> Option<()> {
+        for (name, pin) in section.included {
+            if self.pins.insert(name, pin.validate().ok()?).is_some() {
                 return None; // a duplicate table
+            }
+        }
+        for (name, profile) in section.profiles {
+            let valid = profile.validate(rules, &mut self.interner).ok()?;
+            if self.valid.insert(name, Arc::new(valid)).is_some() {
+                return None;
+            }
+        }
+        Some(())
+    }
+
+    fn add_included(
+        &mut self,
+        section: RawProfileSection,
+        rules: &ProfileRules<'_>,
+        user: &IncludeContext,
+    ) -> Option<()> {
+        if !section.included.is_empty() {
+            return None;
+        }
+        for (name, profile) in section.profiles {
+            let valid = profile.validate_included(rules, &user.defaults, &mut self.interner).ok()?;
+            if self.valid.insert(name, Arc::new(valid)).is_some() {
+                return None;
             }
         }
         Some(())

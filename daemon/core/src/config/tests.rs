@@ -179,8 +179,8 @@ fn partition_follows_region_prefix() {
 /// Parsing section by section gives the same configuration as parsing the document, or `None`.
 #[test]
 fn sections_and_whole_document_agree() {
-    let in_sections = |text: &str| sections::read(&mut Cursor::new(text));
-    let whole = |text: &str| Config::parse_whole(Path::new("config.toml"), text);
+    let in_sections = |text: &str| sections::read(&mut Cursor::new(text)).map(|(config, _)| config);
+    let whole = |text: &str| Config::parse_whole(Path::new("config.toml"), text).map(|(config, _)| config);
     let profile = "[profiles.audit]\ncluster = \"prod\"\nregion = \"eu-west-1\"\nsource = \"work\"\n";
     for text in [
         "",

@@ -15,7 +15,8 @@ pub(super) async fn handle(
     proof: &EntryProof,
     exec_info: &[u8],
 ) -> Result<EndpointResponse, AgentError> {
-    Ok(EndpointResponse::token(agent.token.token(name, exec_info, proof, client.client_process()).await?))
+    let served = agent.token.token(name, exec_info, proof, client.client_process()).await?;
+    Ok(EndpointResponse::secret(served.credential, served.facts).with_rejected(served.rejected))
 }
 
 /// Returns what the headers of a request present. A malformed key is absent.

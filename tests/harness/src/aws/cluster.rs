@@ -14,6 +14,8 @@ pub struct Cluster {
     pub(crate) id: Option<String>,
     pub(crate) authentication_mode: String,
     pub(crate) creator: Option<String>,
+    /// Networks that reach the public endpoint; empty for a private endpoint only.
+    pub(crate) public_networks: Vec<String>,
 }
 
 impl Cluster {
@@ -31,6 +33,7 @@ impl Cluster {
             id: None,
             authentication_mode: "API_AND_CONFIG_MAP".to_owned(),
             creator: None,
+            public_networks: vec!["0.0.0.0/0".to_owned()],
         }
     }
 
@@ -88,6 +91,12 @@ impl Cluster {
     #[must_use]
     pub fn creator(self, arn: &str) -> Self {
         Self { creator: Some(arn.to_owned()), ..self }
+    }
+
+    /// Limits the public endpoint to these networks. None: only the VPC reaches the API server.
+    #[must_use]
+    pub fn public_networks(self, networks: &[&str]) -> Self {
+        Self { public_networks: networks.iter().map(|network| (*network).to_owned()).collect(), ..self }
     }
 
     /// Returns the ARN.

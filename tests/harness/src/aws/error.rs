@@ -1,5 +1,6 @@
 //! API errors, and how each service writes them.
 
+use super::denied_by::DeniedBy;
 use super::reply::Reply;
 use super::request::{ParsedRequest, Service};
 use crate::aws::sigv4::AuthError;
@@ -30,6 +31,14 @@ impl ApiError {
             Service::Sts | Service::Iam => Self::new(403, "AccessDenied", message),
             Service::Eks | Service::Signin | Service::Sso => Self::new(403, "AccessDeniedException", message),
         }
+    }
+
+    /// Adds the policy that denies the action to the message.
+    pub(crate) fn by(mut self, by: Option<DeniedBy>, action: &str) -> Self {
+        if let Some(by) = by {
+            self.message.push_str(&by.text(action));
+        }
+        self
     }
 
     /// A rate limit error. STS uses status 400.

@@ -1,8 +1,9 @@
 //! The table of users, roles, access keys and sessions.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::time::SystemTime;
 
+use super::denied_by::DeniedBy;
 use super::mfa::Devices;
 use super::principal::{Principal, SessionTags};
 use super::role::Role;
@@ -16,7 +17,7 @@ use crate::secrets;
 #[derive(Clone, Debug)]
 struct User {
     id: String,
-    denied: BTreeSet<String>,
+    denied: BTreeMap<String, Option<DeniedBy>>,
 }
 
 #[derive(Clone, Debug)]
@@ -68,7 +69,7 @@ impl Identities {
         let user = self
             .users
             .entry(arn.to_owned())
-            .or_insert_with(|| User { id: iam_id("AIDA", 17), denied: BTreeSet::new() });
+            .or_insert_with(|| User { id: iam_id("AIDA", 17), denied: BTreeMap::new() });
         let principal = Principal::user(arn, &user.id);
         self.issue("AKIA", principal, None, None)
     }
@@ -145,6 +146,12 @@ impl Identities {
         self.roles.values().find(|role| is_named(&role.arn, account, name))
     }
 
+    /// Returns the ARNs of an account's roles.
+    pub(crate) fn role_arns(&self, account: &str) -> Vec<String> {
+        let is_own = |arn: &&String| Arn::parse(arn).is_some_and(|arn| arn.account == account);
+        self.roles.keys().filter(is_own).cloned().collect()
+    }
+
     /// Returns the user of this name in an account, whatever its path.
     pub(crate) fn user_named(&self, account: &str, name: &str) -> Option<Principal> {
         self.users.keys().find(|arn| is_named(arn, account, name)).and_then(|arn| self.user(arn))
@@ -200,29 +207,38 @@ impl Identities {
         }
     }
 
-    /// Allows or denies an action of a user or role.
-    pub(crate) fn permit(&mut self, arn: &str, action: &str, allowed: bool) {
-        let denied = match (self.users.get_mut(arn), self.roles.get_mut(arn)) {
+    /// Allows an action of a user or role.
+    pub(crate) fn allow(&mut self, arn: &str, action: &str) {
+        self.denied_actions(arn).remove(action);
+    }
+
+    /// Denies an action of a user or role; AWS names the policy, if there is one.
+    pub(crate) fn deny(&mut self, arn: &str, action: &str, by: Option<DeniedBy>) {
+        self.denied_actions(arn).insert(action.to_owned(), by);
+    }
+
+    fn denied_actions(&mut self, arn: &str) -> &mut BTreeMap<String, Option<DeniedBy>> {
+        match (self.users.get_mut(arn), self.roles.get_mut(arn)) {
             (Some(user), _) => &mut user.denied,
             (None, Some(role)) => &mut role.denied,
             (None, None) => panic!("there is no user or role {arn}"),
-        };
-        if allowed {
-            denied.remove(action);
-        } else {
-            denied.insert(action.to_owned());
         }
     }
 
     /// Returns whether the principal's own policies allow the action.
     pub(crate) fn may(&self, principal: &Principal, action: &str) -> bool {
+        self.denied_of(principal).is_some_and(|denied| !denied.contains_key(action))
+    }
+
+    /// Returns the policy that denies an action to a principal.
+    pub(crate) fn denied_by(&self, principal: &Principal, action: &str) -> Option<DeniedBy> {
+        self.denied_of(principal)?.get(action).copied().flatten()
+    }
+
+    fn denied_of(&self, principal: &Principal) -> Option<&BTreeMap<String, Option<DeniedBy>>> {
         let identity = principal.identity();
-        let denied = self
-            .users
-            .get(identity)
-            .map(|user| &user.denied)
-            .or_else(|| self.roles.get(identity).map(|role| &role.denied));
-        denied.is_some_and(|denied| !denied.contains(action))
+        let of_user = self.users.get(identity).map(|user| &user.denied);
+        of_user.or_else(|| self.roles.get(identity).map(|role| &role.denied))
     }
 
     /// Returns a user as the principal of its access keys.

@@ -48,6 +48,8 @@ pub enum Op {
     /// IAM.
     GetRole,
     /// IAM.
+    ListRoles,
+    /// IAM.
     GetUser,
     /// IAM Identity Center, OIDC.
     RegisterClient,
@@ -94,6 +96,7 @@ impl Op {
         Self::DeleteAccessKey,
         Self::ListAccessKeys,
         Self::GetRole,
+        Self::ListRoles,
         Self::GetUser,
         Self::RegisterClient,
         Self::StartDeviceAuthorization,
@@ -117,6 +120,7 @@ impl Op {
             "ListAccessKeys" => Self::ListAccessKeys,
             "GetRole" => Self::GetRole,
             "GetUser" => Self::GetUser,
+            "ListRoles" => Self::ListRoles,
             "GetSessionToken" => Self::GetSessionToken,
             _ => Self::Unknown,
         }
@@ -126,7 +130,12 @@ impl Op {
     pub(crate) fn is_of_iam(self) -> bool {
         matches!(
             self,
-            Self::CreateAccessKey | Self::DeleteAccessKey | Self::ListAccessKeys | Self::GetRole | Self::GetUser
+            Self::CreateAccessKey
+                | Self::DeleteAccessKey
+                | Self::ListAccessKeys
+                | Self::GetRole
+                | Self::GetUser
+                | Self::ListRoles
         )
     }
 }

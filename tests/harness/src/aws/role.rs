@@ -1,8 +1,9 @@
 //! Roles and their trust policies.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::denied_by::DeniedBy;
 use super::principal::{Principal, SessionTags};
 use crate::arn::Arn;
 use crate::random::iam_id;
@@ -15,27 +16,31 @@ use crate::random::iam_id;
 pub struct Role {
     pub(crate) arn: String,
     pub(crate) id: String,
-    trusted: Vec<String>,
+    pub(super) trusted: Vec<String>,
+    /// Principals of a Deny statement.
+    pub(super) distrusted: Vec<String>,
     /// Subjects of trusted web identities, as patterns.
-    subjects: Vec<String>,
-    conditions: Conditions,
+    pub(super) subjects: Vec<String>,
+    pub(super) conditions: Conditions,
     pub(crate) max_session: Duration,
     pub(crate) may_tag: bool,
     pub(crate) may_set_source_identity: bool,
     pub(crate) token_length: Option<usize>,
-    pub(crate) denied: BTreeSet<String>,
+    /// Denied actions, with the policy that AWS names.
+    pub(crate) denied: BTreeMap<String, Option<DeniedBy>>,
 }
 
 /// Conditions of a trust policy; all must hold.
 #[derive(Clone, Debug, Default)]
-struct Conditions {
-    external_id: Option<String>,
-    mfa: bool,
-    mfa_within: Option<Duration>,
-    source_identity: Option<String>,
-    session_name: Option<String>,
-    request_tags: BTreeMap<String, String>,
-    principal_tags: BTreeMap<String, String>,
+pub(super) struct Conditions {
+    pub(super) external_id: Option<String>,
+    pub(super) mfa: bool,
+    pub(super) mfa_within: Option<Duration>,
+    pub(super) source_identity: Option<String>,
+    pub(super) session_name: Option<String>,
+    pub(super) source_ip: Option<String>,
+    pub(super) request_tags: BTreeMap<String, String>,
+    pub(super) principal_tags: BTreeMap<String, String>,
 }
 
 /// The facts that a trust policy decides on.
@@ -60,6 +65,7 @@ impl Role {
             arn: arn.to_owned(),
             id: iam_id("AROA", 17),
             trusted: Vec::new(),
+            distrusted: Vec::new(),
             subjects: Vec::new(),
             conditions: Conditions::default(),
             // IAM's default.
@@ -67,7 +73,7 @@ impl Role {
             may_tag: false,
             may_set_source_identity: false,
             token_length: None,
-            denied: BTreeSet::new(),
+            denied: BTreeMap::new(),
         }
     }
 
@@ -75,6 +81,13 @@ impl Role {
     #[must_use]
     pub fn trusts(mut self, principal: &str) -> Self {
         self.trusted.push(principal.to_owned());
+        self
+    }
+
+    /// Denies the role to a principal of the same forms, whatever the role trusts.
+    #[must_use]
+    pub fn distrusts(mut self, principal: &str) -> Self {
+        self.distrusted.push(principal.to_owned());
         self
     }
 
@@ -113,7 +126,7 @@ impl Role {
     /// Denies an action in the role's own policy: `eks:DescribeCluster`, `sts:AssumeRole`. All others are allowed.
     #[must_use]
     pub fn denies(mut self, action: &str) -> Self {
-        self.denied.insert(action.to_owned());
+        self.denied.insert(action.to_owned(), None);
         self
     }
 }
@@ -155,6 +168,13 @@ impl Role {
         self
     }
 
+    /// Requires calls from this network (`aws:SourceIp`). Calls of tests come from `127.0.0.1/32`.
+    #[must_use]
+    pub fn requires_source_ip(mut self, network: &str) -> Self {
+        self.conditions.source_ip = Some(network.to_owned());
+        self
+    }
+
     /// Requires this session tag in the request (`aws:RequestTag`), and allows tags.
     #[must_use]
     pub fn requires_tag(mut self, key: &str, value: &str) -> Self {
@@ -173,7 +193,12 @@ impl Role {
 impl Role {
     /// Returns whether the trust policy allows this `sts:AssumeRole`.
     pub(crate) fn allows(&self, query: &TrustQuery<'_>) -> bool {
-        self.names(query.principal) && self.conditions.hold(query)
+        !self.denies_trust(query.principal) && names(&self.trusted, query.principal) && self.conditions.hold(query)
+    }
+
+    /// Returns whether a Deny statement of the trust policy applies to the principal.
+    pub(crate) fn denies_trust(&self, principal: &Principal) -> bool {
+        names(&self.distrusted, principal)
     }
 
     /// Returns whether the trust policy allows this `sts:AssumeRoleWithWebIdentity`.
@@ -181,12 +206,13 @@ impl Role {
         self.subjects.iter().any(|pattern| like(pattern, subject))
             && self.conditions.session_name.as_deref().is_none_or(|pattern| like(pattern, session_name))
     }
+}
 
-    fn names(&self, principal: &Principal) -> bool {
-        let root = Arn::parse(&principal.arn).expect("the table holds ARNs").root();
-        let names = ["*", &principal.arn, principal.identity(), &root];
-        self.trusted.iter().any(|trusted| names.contains(&trusted.as_str()))
-    }
+/// Returns whether one of the principals is this one, its role or its account.
+fn names(principals: &[String], principal: &Principal) -> bool {
+    let root = Arn::parse(&principal.arn).expect("the table holds ARNs").root();
+    let names = ["*", &principal.arn, principal.identity(), &root];
+    principals.iter().any(|named| names.contains(&named.as_str()))
 }
 
 impl Conditions {
@@ -200,6 +226,7 @@ impl Conditions {
             && (!self.mfa || query.mfa_age.is_some())
             && self.mfa_within.is_none_or(|most| query.mfa_age.is_some_and(|age| age < most))
             && self.session_name.as_deref().is_none_or(|pattern| like(pattern, query.session_name))
+            && self.source_ip.as_deref().is_none_or(|network| network == "127.0.0.1/32")
             && within(&self.request_tags, query.tags)
             && within(&self.principal_tags, &query.principal.tags)
     }

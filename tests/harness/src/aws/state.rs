@@ -1,5 +1,6 @@
 //! The state of the embedded AWS, behind one lock.
 
+use std::collections::BTreeSet;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -28,6 +29,10 @@ pub(crate) struct AwsState {
     pub(crate) faults: Faults,
     pub(crate) calls: Calls,
     pub(crate) sso: Center,
+    /// Whether STS names the trust policy that denies a call.
+    pub(crate) names_trust_policies: bool,
+    /// Regions in which the account has not activated STS.
+    pub(crate) regions_without_sts: BTreeSet<String>,
 }
 
 #[derive(Debug)]
@@ -51,6 +56,8 @@ impl AwsState {
             faults: Faults::default(),
             calls: Calls::default(),
             sso: Center::default(),
+            names_trust_policies: false,
+            regions_without_sts: BTreeSet::new(),
         }
     }
 }

@@ -2,6 +2,7 @@ mod access;
 mod assume_role;
 mod botocore;
 mod client;
+mod denials;
 mod eks;
 mod faults;
 mod instance_and_container;

@@ -40,7 +40,8 @@ impl Sandbox {
         // A test may put a pipe there, which would block a reader.
         let config =
             fs::metadata(&path).ok().filter(fs::Metadata::is_file).and_then(|_| fs::read_to_string(&path).ok())?;
-        let headers = [format!("[profiles.{profile}]"), format!("[profiles.\"{profile}\"]")];
+        let headers =
+            [format!("[profiles.{profile}]"), format!("[profiles.\"{profile}\"]"), format!("[included.{profile}]")];
         let mut lines = config.lines().skip_while(|line| !headers.iter().any(|header| line.trim() == header)).skip(1);
         let line =
             lines.by_ref().take_while(|line| !line.starts_with('[')).find(|line| line.starts_with("entry_key"))?;

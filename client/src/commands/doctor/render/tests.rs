@@ -17,6 +17,7 @@ fn healthy() -> Vec<Finding> {
         Finding::ok(Source, "source", "arn:aws:iam::111122223333:user/dev (AWS profile work)"),
         Finding::ok(Source, "clock", "clock within 1 s of AWS"),
         Finding::ok(Role, "assume role", ARN),
+        Finding::ok(ApiServer, "token", "token of 1,204 of 4,096 bytes"),
         Finding::ok(ApiServer, "API server", "API server reachable"),
         Finding::ok(ApiServer, "API server", "certificate matches the pin"),
         Finding::ok(Access, "cluster access", "user dev"),
@@ -57,7 +58,7 @@ fn healthy_profile_takes_five_lines() {
         "✓ computer        rolecall 0.1.0, agent (process 7), context prod, 1 warning of rolecall doctor --security
 ✓ source          arn:aws:iam::111122223333:user/dev (AWS profile work), clock within 1 s of AWS
 ✓ assume role     arn:aws:iam::111122223333:role/auditor
-✓ API server      API server reachable, certificate matches the pin
+✓ API server      token of 1,204 of 4,096 bytes, API server reachable, certificate matches the pin
 ✓ cluster access  user dev
 "
     );

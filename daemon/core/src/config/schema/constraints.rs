@@ -17,6 +17,7 @@ pub(in crate::config) struct RawConstraints {
 }
 
 /// One period, or an array of them.
+#[derive(Clone)]
 pub(in crate::config) struct RawHours(pub(super) AllowedHours);
 
 impl RawConstraints {

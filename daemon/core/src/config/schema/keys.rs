@@ -6,7 +6,7 @@ use serde::forward_to_deserialize_any;
 
 use super::{
     Endpoints, Raw, RawAudit, RawClient, RawConfirm, RawDefaults, RawEnvironment, RawLock, RawMfa, RawNetwork,
-    RawNotifications, RawProfile, RawSource,
+    RawNotifications, RawPin, RawProfile, RawSource,
 };
 
 /// Returns the keys of the table at a path; `None` if the path is not a table with fixed keys.
@@ -24,6 +24,7 @@ pub(super) fn of_table(path: &[&str]) -> Option<&'static [&'static str]> {
         ["audit"] => keys::<RawAudit>(),
         ["confirm"] => keys::<RawConfirm>(),
         ["client"] => keys::<RawClient>(),
+        ["included", _] => keys::<RawPin>(),
         ["profiles", _] => keys::<RawProfile>(),
         _ => None,
     }
@@ -72,6 +73,7 @@ mod tests {
         assert_eq!(
             root,
             [
+                "include",
                 "defaults",
                 "endpoints",
                 "network",
@@ -82,14 +84,16 @@ mod tests {
                 "audit",
                 "confirm",
                 "client",
+                "included",
                 "profiles"
             ]
         );
-        for key in root.iter().filter(|key| !["sources", "profiles"].contains(key)) {
+        for key in root.iter().filter(|key| !["include", "sources", "included", "profiles"].contains(key)) {
             assert!(of_table(&[key]).is_some_and(|keys| !keys.is_empty()), "{key}");
         }
         assert!(of_table(&["sources", "work"]).unwrap().contains(&"mfa"));
         assert_eq!(of_table(&["sources", "work", "mfa"]).unwrap(), ["serial", "session", "process"]);
+        assert!(of_table(&["included", "prod"]).unwrap().contains(&"entry_key"));
         assert!(of_table(&["profiles", "prod"]).unwrap().contains(&"role_arn"));
         assert_eq!(of_table(&["profiles"]), None);
         assert_eq!(of_table(&["profiles", "prod", "tags"]), None);

@@ -18,7 +18,7 @@ const AUTO_LOCK_RANGE: std::ops::RangeInclusive<Duration> = Duration::from_mins(
 pub(in crate::config) struct AbsolutePath(pub(in crate::config) PathBuf);
 
 /// A duration such as `30min`, from a minute to a week.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::config) struct LockTime(pub(in crate::config) Duration);
 
 /// A command line for `sh -c`.

@@ -25,7 +25,7 @@ pub(crate) fn respond(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
     Ok(Reply::json(200, &request_id(), &json!({ "cluster": shown })))
 }
 
-/// Returns the fields of the real response for a cluster with public access, in the form of SDKs of 2026.
+/// Returns the fields of the real response in the form of SDKs of 2026.
 fn describe(cluster: &Cluster) -> Value {
     let (region, account) = (&cluster.region, &cluster.account);
     let issuer = format!("https://oidc.eks.{region}.amazonaws.com/id/EXAMPLED539D4633E53DE1B716D3041E");
@@ -40,9 +40,9 @@ fn describe(cluster: &Cluster) -> Value {
             "securityGroupIds": [],
             "clusterSecurityGroupId": "sg-0123456789abcdef0",
             "vpcId": "vpc-0fedcba9876543210",
-            "endpointPublicAccess": true,
+            "endpointPublicAccess": !cluster.public_networks.is_empty(),
             "endpointPrivateAccess": true,
-            "publicAccessCidrs": ["0.0.0.0/0"],
+            "publicAccessCidrs": cluster.public_networks,
         },
         "kubernetesNetworkConfig": { "serviceIpv4Cidr": "172.20.0.0/16", "ipFamily": "ipv4" },
         "logging": { "clusterLogging": [{ "types": ["api", "audit", "authenticator"], "enabled": false }] },

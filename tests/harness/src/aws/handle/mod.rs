@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 use crate::aws::access_key::AccessKey;
 use crate::aws::call_log::{Call, Outcome};
 use crate::aws::cluster::Cluster;
+use crate::aws::denied_by::DeniedBy;
 use crate::aws::fault::{Fault, Script};
 use crate::aws::identity::NewSession;
 use crate::aws::op::Op;
@@ -121,12 +122,27 @@ impl AwsHandle {
     /// Denies an action (`eks:DescribeCluster`, `eks:ListClusters`, `sts:AssumeRole`) to a user or role. All actions
     /// are allowed at first.
     pub fn deny(&self, principal_arn: &str, action: &str) {
-        self.shared.state().identities.permit(principal_arn, action, false);
+        self.shared.state().identities.deny(principal_arn, action, None);
+    }
+
+    /// Denies an action as [`AwsHandle::deny`] does, and names the policy in the message.
+    pub fn deny_by(&self, principal_arn: &str, action: &str, by: DeniedBy) {
+        self.shared.state().identities.deny(principal_arn, action, Some(by));
+    }
+
+    /// Makes STS name the trust policy in the message if it denies a role to a caller of the same account.
+    pub fn name_trust_policies(&self) {
+        self.shared.state().names_trust_policies = true;
+    }
+
+    /// Deactivates STS in a region: each call there fails with `RegionDisabledException`.
+    pub fn disable_sts(&self, region: &str) {
+        self.shared.state().regions_without_sts.insert(region.to_owned());
     }
 
     /// Reverts [`AwsHandle::deny`].
     pub fn allow(&self, principal_arn: &str, action: &str) {
-        self.shared.state().identities.permit(principal_arn, action, true);
+        self.shared.state().identities.allow(principal_arn, action);
     }
 
     /// Returns the principal of an access key: a user's ARN, or an assumed-role ARN. `None` if the key does not exist.

@@ -30,6 +30,7 @@ pub(crate) fn serve(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
         Op::DeleteAccessKey => delete_access_key::respond(call),
         Op::GetRole => principal::get_role(call),
         Op::GetUser => principal::get_user(call),
+        Op::ListRoles => principal::list_roles(call),
         _ => list_access_keys::respond(call),
     }
 }

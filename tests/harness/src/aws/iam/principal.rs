@@ -1,11 +1,13 @@
-//! GetRole and GetUser: a role or user of the caller's account, by its name without the path.
+//! GetRole and GetUser: a role or user of the caller's account, by its name without the path. ListRoles: its roles.
 
 use super::super::context::SignedCall;
 use super::super::error::{ApiError, xml_escape};
 use super::super::reply::Reply;
 use super::super::request::Service;
+use super::super::role::Role;
 use super::envelope::reply;
 use crate::arn::Arn;
+use crate::encoding::uri_encode;
 
 pub(crate) fn get_role(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
     let name = call.request.param("RoleName").unwrap_or_default();
@@ -13,20 +15,37 @@ pub(crate) fn get_role(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
     let state = call.shared.state();
     let found = state.identities.role_named(&call.caller.account(), name);
     let role = found.ok_or_else(|| absent(&format!("The role with name {name} cannot be found.")))?;
-    let (arn, id, seconds) = (role.arn.clone(), role.id.clone(), role.max_session.as_secs());
+    let fields = fields(role);
     drop(state);
-    // Document order of the real response; the policy is that of a role for EC2.
-    let policy = "%7B%22Version%22%3A%222012-10-17%22%2C%22Statement%22%3A%5B%5D%7D";
-    let result = format!(
-        "    <Role>\n      <Path>{}</Path>\n      <AssumeRolePolicyDocument>{policy}</AssumeRolePolicyDocument>\n      \
+    Ok(reply("GetRole", &format!("    <Role>\n{fields}    </Role>\n")))
+}
+
+pub(crate) fn list_roles(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
+    authorize(call, "iam:ListRoles", "role", "*")?;
+    let state = call.shared.state();
+    let arns = state.identities.role_arns(&call.caller.account());
+    let limit = call.request.param("MaxItems").and_then(|text| text.parse().ok()).unwrap_or(100);
+    let shown = arns.iter().take(limit).filter_map(|arn| state.identities.role(arn));
+    let members: String = shown.map(|role| format!("      <member>\n{}      </member>\n", fields(role))).collect();
+    let is_truncated = arns.len() > limit;
+    drop(state);
+    let result = format!("    <IsTruncated>{is_truncated}</IsTruncated>\n    <Roles>\n{members}    </Roles>\n");
+    Ok(reply("ListRoles", &result))
+}
+
+/// Returns the elements of a role in the order of the real response. IAM percent-encodes the trust policy.
+fn fields(role: &Role) -> String {
+    let policy = uri_encode(&role.trust_document().to_string());
+    let (id, seconds) = (&role.id, role.max_session.as_secs());
+    format!(
+        "      <Path>{}</Path>\n      <AssumeRolePolicyDocument>{policy}</AssumeRolePolicyDocument>\n      \
          <MaxSessionDuration>{seconds}</MaxSessionDuration>\n      <RoleId>{id}</RoleId>\n      \
          <RoleLastUsed/>\n      <RoleName>{}</RoleName>\n      <Arn>{}</Arn>\n      \
-         <CreateDate>2025-01-01T00:00:00Z</CreateDate>\n    </Role>\n",
-        xml_escape(&path(&arn)),
-        xml_escape(name),
-        xml_escape(&arn)
-    );
-    Ok(reply("GetRole", &result))
+         <CreateDate>2025-01-01T00:00:00Z</CreateDate>\n",
+        xml_escape(&path(&role.arn)),
+        xml_escape(role.arn.rsplit('/').next().unwrap_or_default()),
+        xml_escape(&role.arn)
+    )
 }
 
 pub(crate) fn get_user(call: &SignedCall<'_>) -> Result<Reply, ApiError> {

@@ -14,6 +14,7 @@ use super::mfa::Code;
 use super::parameters::{Tags, Wanted, combined, percent};
 use super::validate::{EXTERNAL_ID_PATTERN, NAME_PATTERN, Validator};
 use super::xml::{element, envelope};
+use crate::arn::Arn;
 use crate::aws::access_key::AccessKey;
 use crate::random::request_id;
 
@@ -48,8 +49,14 @@ pub(crate) fn respond(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
         tags: &parameters.tags,
         mfa_age,
     };
-    if !state.identities.may(caller, "sts:AssumeRole") || !role.allows(&query) {
-        return Err(denied("sts:AssumeRole"));
+    if !state.identities.may(caller, "sts:AssumeRole") {
+        let by = state.identities.denied_by(caller, "sts:AssumeRole");
+        return Err(denied("sts:AssumeRole").by(by, "sts:AssumeRole"));
+    }
+    if !role.allows(&query) {
+        let is_named =
+            state.names_trust_policies && Arn::parse(&role.arn).is_some_and(|arn| arn.account == caller.account());
+        return Err(if is_named { distrusted(caller, &role) } else { denied("sts:AssumeRole") });
     }
     let inherited = caller.tags.inherited();
     if !(role.may_tag || parameters.tags.all.is_empty() && inherited.all.is_empty()) {
@@ -88,6 +95,17 @@ fn read<'a>(call: &SignedCall<'a>) -> Result<Parameters<'a>, ApiError> {
     check.finish()?;
     wanted.check()?;
     Ok(Parameters { wanted, external_id, source_identity, tags: tags.requested()?, code })
+}
+
+/// The error of a caller that the trust policy does not allow, in AWS's words for the same account.
+fn distrusted(caller: &Principal, role: &Role) -> ApiError {
+    let start = format!("User: {} is not authorized to perform: sts:AssumeRole", caller.arn);
+    let reason = if role.denies_trust(caller) {
+        "with an explicit deny in the role trust policy"
+    } else {
+        "because no role trust policy allows the sts:AssumeRole action"
+    };
+    ApiError::new(403, "AccessDenied", format!("{start} {reason}"))
 }
 
 /// A source identity stays through a role chain. Setting or passing it on needs the permission of the next role.

@@ -17,6 +17,14 @@ use super::reply::Reply;
 
 /// Responds to one verified request. To add an action, add a file here and a line below.
 pub(crate) fn serve(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
+    if call.shared.state().regions_without_sts.contains(&call.region) {
+        let message = format!(
+            "STS is not activated in this region for account:{}. Your account administrator can activate STS in this \
+             region using the IAM Console.",
+            call.caller.account()
+        );
+        return Err(ApiError::new(403, "RegionDisabledException", message));
+    }
     match call.request.op {
         Op::AssumeRole => assume_role::respond(call),
         Op::GetCallerIdentity => Ok(get_caller_identity::respond(call)),

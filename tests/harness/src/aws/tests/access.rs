@@ -246,6 +246,7 @@ fn iam_principal_found_by_name_with_its_path() {
     assert_eq!((role.element("Arn"), role.element("Path")), (DEVELOPERS, "/team/"));
     let id = role.element("RoleId").to_owned();
     assert_eq!(iam("Action=GetUser&UserName=dev").element("Arn"), dev.arn);
+    assert_eq!(iam("Action=ListRoles").element("RoleName"), "developers");
     assert_eq!(
         iam("Action=GetRole&RoleName=none").error(),
         "404 NoSuchEntity: The role with name none cannot be found."

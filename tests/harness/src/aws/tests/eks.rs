@@ -21,6 +21,13 @@ fn describe_cluster_own_account_and_region_only() {
         assert_eq!(cluster["certificateAuthority"]["data"], STANDARD.encode(pem));
         assert!(cluster["id"].is_null());
     }
+    aws.add_cluster(Cluster::new("far", "eu-west-1").public_networks(&[]));
+    let network = &eks(&aws, &dev, "/clusters/far").json()["cluster"]["resourcesVpcConfig"];
+    assert_eq!(
+        (&network["endpointPublicAccess"], &network["publicAccessCidrs"]),
+        (&false.into(), &serde_json::json!([]))
+    );
+    aws.remove_cluster("far", "eu-west-1");
     let new = &eks(&aws, &dev, "/clusters/new").json()["cluster"];
     assert!(new["endpoint"].is_null() && new["certificateAuthority"].is_null() && new["id"] == "local-1");
     let stranger = aws.add_user("444455556666", "stranger");
