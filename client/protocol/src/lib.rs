@@ -78,6 +78,7 @@
 //! [`RejectedIdentity`]. The client then prints one line on standard error that names `rolecall doctor`. The daemon sends the
 //! header once to each process that runs the plugin, and only to one whose own token was rejected. The body is the usual one,
 //! and an older client ignores the header.
+//!
 //! # AWS credentials
 //!
 //! `/v1/profiles/{name}/credentials` returns the session of a profile for other programs than kubectl. The session has at least
