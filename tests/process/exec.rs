@@ -68,7 +68,20 @@ fn request(address: &str, head: &str) -> (u16, String) {
     (status, answer.split_once("\r\n\r\n").unwrap().1.to_owned())
 }
 
-/// Fault matrix rows 100, 101 and 103.
+/// Sends a request as another user, and returns the answer. `None` if this process cannot become another user.
+fn as_another_user(address: &str, head: &str) -> Option<String> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let (host, port) = address.split_once(':').unwrap();
+    let script = format!("exec 3<>/dev/tcp/{host}/{port}; printf '%s' \"$1\" >&3; cat <&3");
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "bash", "-c", &script, "bash", head]);
+    let output = command.output().ok().filter(|output| output.status.success())?;
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+/// Fault matrix rows 100 to 103.
 #[test]
 fn server_answers_the_token_alone() {
     let fixture = Fixture::added();
@@ -98,6 +111,9 @@ fn server_answers_the_token_alone() {
     assert_eq!(get(&format!("{good}Origin: http://{address}\r\n")), refused);
     assert_eq!(request(address, &format!("POST /credentials HTTP/1.1\r\n{good}\r\n")), refused);
     assert_eq!(request(address, &format!("GET //credentials HTTP/1.1\r\n{good}\r\n")), refused);
+    if let Some(answer) = as_another_user(address, &format!("GET /credentials HTTP/1.1\r\n{good}\r\n")) {
+        assert!(answer.starts_with("HTTP/1.1 403 ") && answer.ends_with(&refused.1), "{answer}");
+    }
     // The endpoint outlives the daemon. While a new one starts, the SDK is refused and asks again.
     fixture.rolecall(&["agent", "stop"]).assert_ok();
     let statuses: Vec<u16> = (0..30).map_while(|_| Some(get(&good).0).filter(|status| *status != 200)).collect();
