@@ -227,8 +227,10 @@ pub(super) async fn credentials(
 ) -> Result<Credentials, ProcessError> {
     let mut words = words.iter();
     let mut command = Command::new(words.next().ok_or(ProcessError::Start(io::ErrorKind::NotFound))?);
-    command.args(words).env(SOURCE_PROCESS_VARIABLE, "1");
-    parse(run_within(command, b"", environment, COMMAND_TIMEOUT).await?.expose())
+    command.args(words);
+    let marker = (SOURCE_PROCESS_VARIABLE.into(), "1".into());
+    let environment: Vec<_> = environment.iter().cloned().chain([marker]).collect();
+    parse(run_within(command, b"", &environment, COMMAND_TIMEOUT).await?.expose())
 }
 
 fn parse(output: &[u8]) -> Result<Credentials, ProcessError> {
