@@ -152,6 +152,39 @@ impl Components {
     }
 }
 
+impl Components {
+    fn doctor(
+        &self,
+        source_logins: Arc<SourceLogins>,
+        constraints: Arc<ConstraintService>,
+        access: Arc<AccessService>,
+    ) -> DoctorService {
+        let components = DoctorComponents {
+            config: self.config.clone(),
+            sessions: self.sessions.clone(),
+            activity: self.activity.clone(),
+            events: self.events.clone(),
+            source_logins,
+            constraints,
+            access,
+            aws: self.aws.clone(),
+        };
+        DoctorService::new(self.lock.clone(), components)
+    }
+
+    fn snapshot(&self) -> SnapshotService {
+        SnapshotService {
+            config: self.config.clone(),
+            lock: self.lock.clone(),
+            sessions: self.sessions.clone(),
+            activity: self.activity.clone(),
+            renewer: self.renewer.clone(),
+            clock: self.clock.clone(),
+            approvals: self.approvals.clone(),
+        }
+    }
+}
+
 impl Agent {
     /// Creates an agent with the configuration at `path`.
     #[must_use]
@@ -195,19 +228,7 @@ impl Agent {
                 events(),
                 aws(),
             ),
-            doctor: Arc::new(DoctorService::new(
-                lock(),
-                DoctorComponents {
-                    config: config(),
-                    sessions: sessions(),
-                    activity: activity(),
-                    events: events(),
-                    source_logins: source_logins(),
-                    constraints: Arc::clone(&constraints),
-                    access: Arc::clone(&access),
-                    aws: aws(),
-                },
-            )),
+            doctor: Arc::new(shared.doctor(source_logins(), Arc::clone(&constraints), Arc::clone(&access))),
             access,
             constraints,
             status: StatusService::new(
@@ -259,15 +280,7 @@ impl Agent {
                 events: events(),
                 clock: clock(),
             },
-            snapshot: SnapshotService {
-                config: config(),
-                lock: lock(),
-                sessions: sessions(),
-                activity: activity(),
-                renewer: renewer(),
-                clock: clock(),
-                approvals: shared.approvals.clone(),
-            },
+            snapshot: shared.snapshot(),
             profiles: profile_sessions(),
             recovery,
             config: shared.config,

@@ -25,7 +25,7 @@ fn write_team(fixture: &Fixture, text: &str) {
 fn including() -> Fixture {
     let fixture = Fixture::new();
     let key = "5e".repeat(32);
-    let pins: String = ["a", "b"].iter().map(|name| format!("[included.{name}]\nentry_key = \"{key}\"\n")).collect();
+    let pins = ["a", "b"].map(|name| format!("[included.{name}]\nentry_key = \"{key}\"\n")).concat();
     fixture.configure(&format!("include = [\"team.toml\"]\n{PROD}{pins}"));
     fixture
 }

@@ -22,7 +22,7 @@ fn set_region(fixture: &Fixture) {
     let path = fixture.sandbox.home().join(".aws/config");
     let text = fs::read_to_string(&path).unwrap();
     let lines = text.lines().map(|line| if line.starts_with("region") { "region = eu-west-1" } else { line });
-    fs::write(&path, lines.map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+    fs::write(&path, lines.flat_map(|line| [line, "\n"]).collect::<String>()).unwrap();
 }
 
 /// The bytes of the user's files, or nothing for one that does not exist.

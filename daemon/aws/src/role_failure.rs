@@ -7,8 +7,6 @@ mod denied;
 mod request;
 mod role;
 
-use std::collections::BTreeMap;
-
 use rolecall_core::role_chain::{RoleStep, StsEndpoint};
 use rolecall_core::session::Session;
 use rolecall_core::trust_policy::{AssumeRoleFacts, Caller, MfaUse, TrustVerdict};

@@ -41,13 +41,13 @@ fn policy(statements: &serde_json::Value) -> TrustPolicy {
 }
 
 #[track_caller]
-fn verdict(statements: serde_json::Value, facts: &AssumeRoleFacts<'_>) -> TrustVerdict {
-    policy(&statements).judge(facts)
+fn verdict(statements: &serde_json::Value, facts: &AssumeRoleFacts<'_>) -> TrustVerdict {
+    policy(statements).judge(facts)
 }
 
 /// The sentences of the problems.
 #[track_caller]
-fn problems(statements: serde_json::Value, facts: &AssumeRoleFacts<'_>) -> Vec<String> {
+fn problems(statements: &serde_json::Value, facts: &AssumeRoleFacts<'_>) -> Vec<String> {
     verdict(statements, facts).problems.iter().map(ToString::to_string).collect()
 }
 
@@ -91,7 +91,7 @@ fn caller_is_read_from_each_arn_of_get_caller_identity() {
 fn judge_principal_account_and_everyone_are_named() {
     let user = caller(USER);
     let named = |principal: &str| {
-        let found = verdict(json!([statement(principal, json!(null))]), &facts(&user));
+        let found = verdict(&json!([statement(principal, json!(null))]), &facts(&user));
         (found.named_as, found.may_allow())
     };
     assert_eq!(named(USER), (Some(NamedAs::Principal), true));
@@ -103,7 +103,7 @@ fn judge_principal_account_and_everyone_are_named() {
     }
     let session = caller(SESSION);
     for role in ["arn:aws:iam::111122223333:role/team/ci", "arn:aws:iam::111122223333:role/ci", SESSION] {
-        let found = verdict(json!(statement(role, json!(null))), &facts(&session));
+        let found = verdict(&json!(statement(role, json!(null))), &facts(&session));
         assert_eq!(found.named_as, Some(NamedAs::Principal), "{role}");
     }
 }
@@ -112,11 +112,11 @@ fn judge_principal_account_and_everyone_are_named() {
 fn judge_caller_that_no_statement_names() {
     let user = caller(USER);
     let other = json!([statement("arn:aws:iam::111122223333:user/other", json!(null))]);
-    assert_eq!(problems(other, &facts(&user)), [format!("the trust policy names neither {USER} nor its account")]);
+    assert_eq!(problems(&other, &facts(&user)), [format!("the trust policy names neither {USER} nor its account")]);
     // The role that the policy named was deleted, and made again.
     let deleted = json!([statement("AROAEXAMPLEEXAMPLEEX", json!(null))]);
     assert_eq!(
-        verdict(deleted, &facts(&user)).problems,
+        verdict(&deleted, &facts(&user)).problems,
         [TrustProblem::DeletedPrincipal { id: "AROAEXAMPLEEXAMPLEEX".to_owned() }]
     );
 }
@@ -131,7 +131,7 @@ fn judge_roles_of_other_kinds_allow_other_actions() {
         "Condition": { "StringEquals": { "SAML:aud": "https://signin.aws.amazon.com/saml" } },
     }]);
     assert_eq!(
-        problems(identity_center, &facts(&user)),
+        problems(&identity_center, &facts(&user)),
         ["the trust policy allows sts:AssumeRoleWithSAML, sts:TagSession, and not sts:AssumeRole"]
     );
     let github = json!([{
@@ -144,7 +144,7 @@ fn judge_roles_of_other_kinds_allow_other_actions() {
         },
     }]);
     assert_eq!(
-        problems(github, &facts(&user)),
+        problems(&github, &facts(&user)),
         ["the trust policy allows sts:AssumeRoleWithWebIdentity, and not sts:AssumeRole"]
     );
     // The role of nodes that eksctl makes.
@@ -153,7 +153,7 @@ fn judge_roles_of_other_kinds_allow_other_actions() {
         "Principal": { "Service": ["ec2.amazonaws.com"] },
         "Action": ["sts:AssumeRole"],
     }]);
-    assert!(matches!(verdict(nodes, &facts(&user)).problems.as_slice(), [TrustProblem::NotNamed { .. }]));
+    assert!(matches!(verdict(&nodes, &facts(&user)).problems.as_slice(), [TrustProblem::NotNamed { .. }]));
 }
 
 #[test]
@@ -161,13 +161,13 @@ fn judge_external_id_missing_or_different_is_not_shown() {
     let other_account = caller("arn:aws:iam::444455556666:user/dev");
     let condition = json!({ "StringEquals": { "sts:ExternalId": "a-shared-secret" } });
     let statements = json!([statement("arn:aws:iam::444455556666:root", condition)]);
-    let missing = problems(statements.clone(), &facts(&other_account));
+    let missing = problems(&statements, &facts(&other_account));
     assert_eq!(missing, ["the trust policy requires an external id, and the call has none"]);
     let with = |id| AssumeRoleFacts { external_id: Some(id), ..facts(&other_account) };
-    let different = problems(statements.clone(), &with("another"));
+    let different = problems(&statements, &with("another"));
     assert_eq!(different, ["the trust policy requires another external id"]);
     assert!(!format!("{missing:?}{different:?}").contains("a-shared-secret"));
-    let right = verdict(statements, &with("a-shared-secret"));
+    let right = verdict(&statements, &with("a-shared-secret"));
     assert_eq!((right.named_as, right.problems), (Some(NamedAs::Account), vec![]));
 }
 
@@ -181,20 +181,20 @@ fn judge_mfa_conditions_by_kind_of_credentials() {
     let strict = allow(json!({ "Bool": { "aws:MultiFactorAuthPresent": "true" } }));
     let lenient = allow(json!({ "BoolIfExists": { "aws:multifactorauthpresent": true } }));
     for mfa in [MfaUse::Code, MfaUse::Session] {
-        assert_eq!(verdict(strict.clone(), &with(mfa)).problems, []);
-        assert_eq!(verdict(lenient.clone(), &with(mfa)).problems, []);
+        assert_eq!(verdict(&strict, &with(mfa)).problems, []);
+        assert_eq!(verdict(&lenient, &with(mfa)).problems, []);
     }
-    assert_eq!(verdict(strict.clone(), &with(key)).problems, required);
-    assert_eq!(verdict(strict, &with(session)).problems, required);
+    assert_eq!(verdict(&strict, &with(key)).problems, required);
+    assert_eq!(verdict(&strict, &with(session)).problems, required);
     // An access key of a user does not have the key of the condition.
-    assert_eq!(verdict(lenient.clone(), &with(key)).problems, []);
-    assert_eq!(verdict(lenient, &with(session)).problems, required);
+    assert_eq!(verdict(&lenient, &with(key)).problems, []);
+    assert_eq!(verdict(&lenient, &with(session)).problems, required);
 
     let recent = allow(json!({ "NumericLessThan": { "aws:MultiFactorAuthAge": "3600" } }));
-    assert_eq!(verdict(recent.clone(), &with(MfaUse::Code)).problems, []);
-    assert_eq!(verdict(recent.clone(), &with(key)).problems, required);
+    assert_eq!(verdict(&recent, &with(MfaUse::Code)).problems, []);
+    assert_eq!(verdict(&recent, &with(key)).problems, required);
     assert_eq!(
-        verdict(recent, &with(MfaUse::Session)).problems,
+        verdict(&recent, &with(MfaUse::Session)).problems,
         [TrustProblem::NotJudged { key: "aws:MultiFactorAuthAge".to_owned() }]
     );
 }
@@ -207,11 +207,11 @@ fn judge_deny_statement_comes_first_with_its_reason() {
         "Condition": { "BoolIfExists": { "aws:MultiFactorAuthPresent": "false" } },
     });
     let statements = json!([statement("arn:aws:iam::111122223333:user/other", json!(null)), deny]);
-    let found = problems(statements.clone(), &facts(&user));
+    let found = problems(&statements, &facts(&user));
     // For an access key, the key of the condition is absent, so IfExists holds.
     assert_eq!(found[0], "the statement \"NoMfa\" of the trust policy denies the call: it requires MFA");
     assert_eq!(found.len(), 2);
-    let with_mfa = problems(statements, &AssumeRoleFacts { mfa: MfaUse::Code, ..facts(&user) });
+    let with_mfa = problems(&statements, &AssumeRoleFacts { mfa: MfaUse::Code, ..facts(&user) });
     assert_eq!(with_mfa.len(), 1, "{with_mfa:?}");
 
     let by_network = json!([
@@ -219,13 +219,13 @@ fn judge_deny_statement_comes_first_with_its_reason() {
         { "Effect": "Deny", "Principal": { "AWS": "*" }, "Action": "sts:AssumeRole",
           "Condition": { "NotIpAddress": { "aws:SourceIp": ["203.0.113.0/24"] } } },
     ]);
-    let found = verdict(by_network, &facts(&user));
+    let found = verdict(&by_network, &facts(&user));
     assert_eq!(found.problems, [TrustProblem::NotJudged { key: "aws:SourceIp".to_owned() }]);
     assert!(found.may_allow());
 
     let all_but = json!([statement(USER, json!(null)), {
         "Effect": "Deny", "NotPrincipal": { "AWS": [USER, "arn:aws:iam::111122223333:root"] }, "Action": "*" }]);
-    assert_eq!(verdict(all_but, &facts(&user)).problems, []);
+    assert_eq!(verdict(&all_but, &facts(&user)).problems, []);
 }
 
 #[test]
@@ -235,7 +235,7 @@ fn judge_tags_source_identity_and_session_name() {
     let tagged = AssumeRoleFacts { tags, source_identity: Some("dev"), ..facts(&user) };
     let plain = json!([statement(USER, json!(null))]);
     assert_eq!(
-        problems(plain, &tagged),
+        problems(&plain, &tagged),
         ["the trust policy does not allow sts:TagSession", "the trust policy does not allow sts:SetSourceIdentity"]
     );
     let all = json!([{
@@ -243,22 +243,19 @@ fn judge_tags_source_identity_and_session_name() {
         "Action": ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"],
         "Condition": { "StringEquals": { "aws:RequestTag/team": "red", "sts:SourceIdentity": "${aws:username}" } },
     }]);
-    assert_eq!(
-        problems(all.clone(), &tagged)[0],
-        "the trust policy requires another value of the session tag \"team\""
-    );
+    assert_eq!(problems(&all, &tagged)[0], "the trust policy requires another value of the session tag \"team\"");
     let red = AssumeRoleFacts { tags: BTreeMap::from([("Team", "red")]), ..tagged };
-    assert_eq!(problems(all.clone(), &red), Vec::<String>::new());
-    assert!(problems(all, &facts(&user))[0].contains("session tag \"team\", and the call has none"));
+    assert_eq!(problems(&all, &red), Vec::<String>::new());
+    assert!(problems(&all, &facts(&user))[0].contains("session tag \"team\", and the call has none"));
 
     let named =
         json!([statement(USER, json!({ "StringLike": { "sts:RoleSessionName": ["${aws:username}", "x-*"] } }))]);
     assert_eq!(
-        problems(named.clone(), &facts(&user)),
+        problems(&named, &facts(&user)),
         ["the trust policy requires a session name like ${aws:username} or x-*"]
     );
     let right = AssumeRoleFacts { session_name: "dev", ..facts(&user) };
-    assert_eq!(verdict(named, &right).problems, []);
+    assert_eq!(verdict(&named, &right).problems, []);
 }
 
 #[test]
@@ -271,7 +268,7 @@ fn judge_closest_statement_counts() {
         ),
         statement("111122223333", json!({ "StringEquals": { "aws:PrincipalOrgID": "o-example" } })),
     ]);
-    let found = verdict(statements, &facts(&user));
+    let found = verdict(&statements, &facts(&user));
     assert_eq!(found.named_as, Some(NamedAs::Account));
     assert_eq!(found.problems, [TrustProblem::NotJudged { key: "aws:PrincipalOrgID".to_owned() }]);
 }
@@ -283,10 +280,10 @@ fn judge_principal_arn_of_a_session_with_unknown_path() {
     let like = |role: &str| json!([statement(root, json!({ "ArnLike": { "aws:PrincipalArn": role } }))]);
     let by_path = like("arn:aws:iam::111122223333:role/aws-reserved/sso.amazonaws.com/*/AWSReservedSSO_Developers_*");
     assert_eq!(
-        verdict(by_path, &facts(&session)).problems,
+        verdict(&by_path, &facts(&session)).problems,
         [TrustProblem::NotJudged { key: "aws:PrincipalArn".to_owned() }]
     );
-    assert_eq!(verdict(like("arn:aws:iam::111122223333:role/*"), &facts(&session)).problems, []);
+    assert_eq!(verdict(&like("arn:aws:iam::111122223333:role/*"), &facts(&session)).problems, []);
 }
 
 #[test]
@@ -319,7 +316,7 @@ fn statement_to_add_allows_the_call() {
         let facts =
             AssumeRoleFacts { tags: BTreeMap::from([("team", "blue")]), source_identity: Some("dev"), ..facts(&found) };
         let statements = json!([trust_statement(&found, PermissionNeeds::of(&facts))]);
-        assert!(verdict(statements, &facts).may_allow(), "{arn}");
+        assert!(verdict(&statements, &facts).may_allow(), "{arn}");
     }
 }
 

@@ -114,7 +114,8 @@ async fn rejected(diagnosis: &Diagnosis<'_>) -> Finding {
     let cluster = &diagnosis.profile.cluster;
     diagnosis.checking(format!("who may enter cluster {cluster}")).await;
     let Some(query) = &diagnosis.request.api_server else { return unexplained(diagnosis, "nothing was read") };
-    let explaining = diagnosis.components.access.explain_rejection(diagnosis.profile, query);
+    // In a box because the futures of the SDK have many kilobytes.
+    let explaining = Box::pin(diagnosis.components.access.explain_rejection(diagnosis.profile, query));
     match diagnosis.within(EXPLAIN_TIMEOUT, explaining).await {
         None => unexplained(diagnosis, "who may enter was not read in time"),
         Some(Err(error)) => unexplained(diagnosis, &error.message),

@@ -105,7 +105,7 @@ fn of_access(
             let request = "Give this computer a network path to the VPC, or turn on public access of the API server.";
             finding("api_server_private", cause)
                 .fix(format!("Connect the VPN, or work in a network that is connected to {vpc}."))
-                .administrator(of_cluster(diagnosis, request.to_owned(), public_access(diagnosis)))
+                .administrator(of_cluster(diagnosis, request.to_owned(), Some(public_access(diagnosis))))
         }
         EndpointAccess::PublicFrom(networks) => {
             let cause = format!(
@@ -122,12 +122,12 @@ fn of_access(
     }
 }
 
-fn public_access(diagnosis: &Diagnosis<'_>) -> Option<String> {
+fn public_access(diagnosis: &Diagnosis<'_>) -> String {
     let (cluster, region) = (&diagnosis.profile.cluster, &diagnosis.profile.chain.region);
-    Some(format!(
+    format!(
         "aws eks update-cluster-config --name {cluster} --region {region} --resources-vpc-config \
          endpointPublicAccess=true,publicAccessCidrs=ADDRESS/32"
-    ))
+    )
 }
 
 fn of_cluster(diagnosis: &Diagnosis<'_>, request: String, command: Option<String>) -> AdministratorRequest {

@@ -52,9 +52,8 @@ pub(super) fn finding(
     is_accepted: bool,
 ) -> Finding {
     let size = format!("token of {} of {} bytes", thousands(length), thousands(token::MAX_TOKEN_LEN));
-    let error = match verified {
-        Ok(_) => return Finding::ok(FindingArea::ApiServer, "token", format!("{size}, accepted by STS")),
-        Err(error) => error,
+    let Err(error) = verified else {
+        return Finding::ok(FindingArea::ApiServer, "token", format!("{size}, accepted by STS"));
     };
     if error.kind.is_endpoint_failure() || error.kind == AwsErrorKind::Setting {
         let cause = format!("{size}; whether STS accepts it was not checked: {}", error.message);
