@@ -1,6 +1,6 @@
 //! Adds an AWS profile to `~/.aws/config` whose `credential_process` is `rolecall credentials`. Every other line stays as it is.
 
-mod permission_set;
+pub(crate) mod permission_set;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,8 +13,6 @@ use crate::error::CliError;
 use crate::files::atomic_file::{self, Backup};
 use crate::files::error::FileError;
 use crate::files::names;
-
-pub(crate) use permission_set::{PermissionSet, ensure_permission_set};
 
 /// The size limit of one of AWS's files, in bytes.
 const MAX_BYTES: u64 = 1024 * 1024;

@@ -4,7 +4,7 @@
 //! whether the new configuration is valid before they save it. [`edit`] reads the file again under a lock, so that
 //! concurrent `rolecall add` processes do not lose each other's changes.
 
-mod imported;
+pub(crate) mod imported;
 pub(crate) mod includes;
 mod inputs;
 pub(crate) mod sources;
@@ -17,7 +17,6 @@ use std::time::Duration;
 use rolecall_protocol::{ClusterName, EntryKey, ExternalId, MAX_CONFIG_BYTES, Region, RoleArn, SourceName};
 use toml_edit::{Array, DocumentMut, Item, RawString, Table, TableLike};
 
-pub(crate) use imported::ServerRoute;
 pub(crate) use inputs::InputsEntry;
 
 use table::set_key;

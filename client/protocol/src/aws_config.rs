@@ -89,7 +89,8 @@ mod tests {
 
     #[test]
     fn profile_setting_of_both_files() {
-        let config = "[default]\nregion = eu-west-1\n[profile a b]\nregion = us-east-2\ns3 =\n  x = 1\n[profile c]\n";
+        let config =
+            "[default]\nregion = eu-west-1\n[profile \"a b\"]\nregion = us-east-2\ns3 =\n  x = 1\n[profile c]\n";
         let of = |profile, key| profile_setting(config, "[default]\nregion = eu-central-1\n", profile, key).unwrap();
         assert_eq!(of("a b", "region").as_deref(), Some("us-east-2"));
         assert_eq!(of("default", "region").as_deref(), Some("eu-central-1"));

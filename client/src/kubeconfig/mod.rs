@@ -54,6 +54,7 @@ mod lock;
 mod model;
 mod nodes;
 mod outcome;
+mod own_entries;
 mod rename;
 mod schema;
 #[cfg(test)]

@@ -204,7 +204,7 @@ pub(super) mod tests {
     use super::*;
 
     /// A cluster as the daemon finds it.
-    pub(in crate::commands::discover) fn cluster(
+    pub(crate) fn cluster(
         name: &str,
         account: &str,
         identity: &serde_json::Value,
@@ -219,11 +219,11 @@ pub(super) mod tests {
         .unwrap()
     }
 
-    pub(in crate::commands::discover) fn source() -> serde_json::Value {
+    pub(crate) fn source() -> serde_json::Value {
         json!({"kind": "source", "source": "work"})
     }
 
-    pub(in crate::commands::discover) fn role_of(name: &str, account: &str) -> serde_json::Value {
+    pub(crate) fn role_of(name: &str, account: &str) -> serde_json::Value {
         json!({"kind": "permission_set", "sso_session": "corp", "account": account, "account_name": "Shop", "role_name": name})
     }
 

@@ -9,7 +9,7 @@ use rolecall_protocol::{Cluster, DescribedCluster, DiscoveredIdentity, EntryKey,
 
 use super::plan::NewCluster;
 use super::view;
-use crate::aws_config_file::{PermissionSet, ensure_permission_set};
+use crate::aws_config_file::permission_set::{PermissionSet, ensure_permission_set};
 use crate::config_file::sources::SourceEntry;
 use crate::config_file::{self, ConfigFile, InputsEntry, ProfileEntry};
 use crate::context::Context;

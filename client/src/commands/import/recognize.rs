@@ -1,6 +1,6 @@
 //! What the program of a kubeconfig user means: the cluster, the region and the identity, or why Rolecall cannot replace it.
 //!
-//! An option or a variable that is not in the [tables](tables) may change the identity, so its user is not converted. A message
+//! An option or a variable that is not in the tables (`tables.rs`) may change the identity, so its user is not converted. A message
 //! never quotes the value of a variable, which may be a secret.
 
 mod options;

@@ -6,7 +6,8 @@ use rolecall_protocol::{ClusterName, EndpointUrl, ExternalId, HttpUrl, Region, R
 
 use super::aws_profiles::AwsProfiles;
 use super::recognize::Meaning;
-use crate::config_file::{InputsEntry, ServerRoute};
+use crate::config_file::InputsEntry;
+use crate::config_file::imported::ServerRoute;
 use crate::kubeconfig::context_entry::Server;
 use crate::kubeconfig::{Authority, FoundCluster, FoundContext};
 

@@ -116,7 +116,7 @@ fn config_unknown_key_error_lists_known_ones() {
     let message = error("[defaults]\nmoon = \"full\"\n");
     assert_eq!(
         message,
-        "config.toml:2: defaults.moon: unknown key \"moon\"; known keys: session_name, duration, keep_warm, pin, max_lifetime, confirm, allowed_programs, \
+        "config.toml:2: defaults.moon: unknown key \"moon\"; known keys: session_name, duration, keep_warm, pin, credentials, max_lifetime, confirm, allowed_programs, \
          allowed_hours, source_identity, tags, transitive_tags, policy_arns, policy, sts_endpoint, fips, dual_stack"
     );
     let message = error("[profiles.prod]\ncluster = \"x\"\nregion = \"eu-west-1\"\n");
