@@ -1,5 +1,7 @@
 //! `rolecall discover`: searches for clusters, and adds a profile and a kubeconfig context for those that the user chooses.
 
+#[cfg(test)]
+mod fixture;
 mod plan;
 mod search;
 mod view;

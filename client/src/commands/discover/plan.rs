@@ -198,34 +198,9 @@ fn role(identity: &DiscoveredIdentity) -> &str {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use serde_json::json;
-
+mod tests {
+    use super::super::fixture::{cluster, role_of, source};
     use super::*;
-
-    /// A cluster as the daemon finds it.
-    pub(crate) fn cluster(
-        name: &str,
-        account: &str,
-        identity: &serde_json::Value,
-        access: Option<&str>,
-    ) -> DiscoveredCluster {
-        let access = access.map(|access| json!({ "access": access }));
-        serde_json::from_value(json!({
-            "name": name, "region": "eu-west-1", "account": account, "identity": identity, "access": access,
-            "cluster": {"name": name, "region": "eu-west-1", "server": format!("https://{name}.{account}.example"),
-                "certificate_authority_data": "QQ==", "ca_sha256": "ab", "version": "1.33", "status": "ACTIVE"},
-        }))
-        .unwrap()
-    }
-
-    pub(crate) fn source() -> serde_json::Value {
-        json!({"kind": "source", "source": "work"})
-    }
-
-    pub(crate) fn role_of(name: &str, account: &str) -> serde_json::Value {
-        json!({"kind": "permission_set", "sso_session": "corp", "account": account, "account_name": "Shop", "role_name": name})
-    }
 
     fn plan(clusters: Vec<DiscoveredCluster>, config: &str, line: &str) -> Plan {
         let folder = tempfile::tempdir().unwrap();

@@ -135,7 +135,7 @@ pub(super) fn added(new: &NewCluster, context: &Context) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::plan::tests::{cluster, role_of, source};
+    use super::super::fixture::{cluster, role_of, source};
     use super::super::search::Skipped;
     use super::*;
     use rolecall_protocol::{ErrorBody, ErrorCode};
