@@ -310,6 +310,6 @@ fn daemon_killed_during_calls_leaves_no_stale_files() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
-    assert_eq!(names, ["agent.lock", "agent.sock"]);
+    assert_eq!(names, ["agent.lock", "agent.sock", "agent.state"]);
     assert_eq!(fixture.sandbox.kill_leftovers().len(), 1, "one daemon is left");
 }

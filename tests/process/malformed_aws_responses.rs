@@ -180,14 +180,16 @@ fn peak_memory(pid: u32) -> u64 {
     line.trim().strip_suffix(" kB").unwrap().parse().unwrap()
 }
 
-/// The most memory that any response may make the daemon use, in KiB. A debug build uses about half of it when idle.
-const MEMORY: u64 = 40 * 1024;
+/// The most memory that any response may make the daemon use beyond what it uses when idle, in KiB. Calls of a session take
+/// about 10 MiB of it in a debug build, most of them for code that is loaded at its first use.
+const MEMORY: u64 = 12 * 1024;
 
 /// Asserts that the client reports an invalid response in time, that the cached session stays, and that the daemon's
 /// memory stays below the limit.
 fn assert_rejected(malform: impl Fn(&Fixture) -> Fault) {
     let fixture = Fixture::configured();
     fixture.rolecall(&["agent", "start"]).assert_ok();
+    let idle = peak_memory(fixture.daemon_pid());
     fixture.aws.fault(Op::AssumeRole, malform(&fixture).forever());
     let said = fixture.token();
     let line = error_line(&said, 1);
@@ -204,7 +206,7 @@ fn assert_rejected(malform: impl Fn(&Fixture) -> Fault) {
     assert_eq!(session(&fixture), before);
 
     let peak = peak_memory(fixture.daemon_pid());
-    assert!(peak < MEMORY, "{peak} kB");
+    assert!(peak < idle + MEMORY, "{peak} kB, {idle} kB when idle");
 }
 
 fn session(fixture: &Fixture) -> String {
@@ -331,11 +333,12 @@ fn sts_response_nested_100000_deep_does_not_overflow() {
         Op::AssumeRole,
         response(AssumeRoleXml { more: inside, ..AssumeRoleXml::valid(&fixture) }.xml()).forever(),
     );
-    fixture.token();
     let pid = fixture.daemon_pid();
+    let idle = peak_memory(pid);
+    fixture.token();
     fixture.token();
     assert_eq!(fixture.daemon_pid(), pid);
-    assert!(peak_memory(pid) < MEMORY);
+    assert!(peak_memory(pid) < idle + MEMORY);
 }
 
 /// Fault matrix row 64.
