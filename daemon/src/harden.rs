@@ -47,6 +47,7 @@ pub unsafe fn harden_process() -> Result<Hardened, HardenError> {
     let limit = getrlimit(Resource::Core).maximum.map_or(1, |maximum| maximum.min(1));
     setrlimit(Resource::Core, Rlimit { current: Some(limit), maximum: Some(limit) }).map_err(HardenError::Core)?;
     raise_file_limit();
+    unblock_signals();
     use_one_heap();
     #[allow(clippy::disallowed_methods)] // renames variables
     let found: Vec<_> = std::env::vars_os().collect();
@@ -215,6 +216,12 @@ fn use_one_heap() {
     unsafe {
         nix::libc::mallopt(nix::libc::M_ARENA_MAX, 1);
     }
+}
+
+/// Receives the signals that end it: a client that restores its terminal at a signal starts the daemon with these blocked.
+fn unblock_signals() {
+    // Cannot fail with an empty mask.
+    let _ = nix::sys::signal::SigSet::empty().thread_set_mask();
 }
 
 /// Raises the limit of open files for hundreds of concurrent clients. If that fails, the server accepts fewer.

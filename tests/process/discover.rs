@@ -3,9 +3,9 @@
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 
-use rolecall_harness::{ApiServer, Clock, Terminal};
+use rolecall_harness::{ApiServer, Clock, Terminal, within};
 
-use crate::fixture::{ACCOUNT, Fixture, HANG_GUARD, REGION, ROLE, error_line, without_terminal};
+use crate::fixture::{ACCOUNT, Fixture, HANG_GUARD, REGION, ROLE, error_line, kill, without_terminal};
 
 /// A cluster of the user itself, beside `prod`, which accepts a role only.
 fn with_lab() -> (Fixture, ApiServer) {
@@ -72,6 +72,17 @@ fn discover_adds_what_accepts_the_user_and_then_only_what_is_new() {
     assert!(said.assert_ok().stdout.contains("the cluster of lab was not found"), "{said}");
     let data = fixture.rolecall(&["discover", "-o", "json"]).assert_ok().json();
     assert_eq!((data["new"][0]["profile"].as_str(), data["gone"][0].as_str()), (Some("prod"), Some("lab")));
+}
+
+/// A client that watches signals starts the daemon.
+#[test]
+fn daemon_that_discover_starts_ends_at_sigterm() {
+    let (fixture, _lab) = with_lab();
+    fixture.rolecall(&["discover", "--dry-run"]).assert_ok();
+    let pid = fixture.daemon_pid();
+    kill("TERM", pid);
+    let process = std::path::PathBuf::from(format!("/proc/{pid}/exe"));
+    within(HANG_GUARD, || (!process.exists()).then_some(())).expect("the daemon ends");
 }
 
 #[test]
