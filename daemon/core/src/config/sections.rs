@@ -43,6 +43,9 @@ pub(super) fn read(reader: &mut (impl BufRead + Seek)) -> Option<(Config, Includ
 pub(super) fn read_included(text: &str, context: &IncludeContext) -> Option<IncludedFile> {
     let mut reader = Cursor::new(text);
     let shared: RawIncluded = read_shared(&mut reader)?;
+    if !shared.profiles.is_empty() {
+        return None; // not the usual layout
+    }
     let mut profiles = Profiles::default();
     let defaults = shared.defaults(&context.defaults).ok()?;
     let rules = ProfileRules { defaults: &defaults, network: &context.network, sources: None };

@@ -230,6 +230,24 @@ fn second_file_with_a_name_has_a_problem() {
     assert_eq!(loaded.includes[1].problem, None);
 }
 
+#[test]
+fn included_profiles_are_read_in_every_layout() {
+    let mut home = Home::new(INCLUDE);
+    let inline = "profiles.prod = { cluster = \"prod\", region = \"eu-west-1\", source = \"work\" }\n";
+    for layout in [
+        TEAM.replace("[profiles.prod]", " [profiles.prod]"),
+        TEAM.replace("[profiles.prod]", "[ profiles . prod ]"),
+        TEAM.replace("[profiles.prod]", "[\"profiles\".prod]"),
+        format!("{inline}[sources.work]\naws_profile = \"work\"\n"),
+        format!("[profiles]\n{}[sources.work]\naws_profile = \"work\"\n", inline.replace("profiles.prod", "prod")),
+        format!("\u{feff}{TEAM}"),
+    ] {
+        home.write("team.toml", &layout);
+        let loaded = home.load();
+        assert_eq!((profiles(&loaded), &loaded.includes[0].problem), (vec!["prod"], &None), "{layout}");
+    }
+}
+
 /// Fault matrix row 90.
 #[test]
 fn broken_file_keeps_its_last_valid_text_and_the_others() {
