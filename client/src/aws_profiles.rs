@@ -25,8 +25,8 @@ pub(crate) fn region(profile: &str) -> Option<Region> {
 
 fn read(path: &Path) -> Option<String> {
     // A pipe could block.
-    let is_file = path.metadata().is_ok_and(|found| found.is_file());
+    path.metadata().ok().filter(std::fs::Metadata::is_file)?;
     let mut text = String::new();
-    std::fs::File::open(path).ok().filter(|_| is_file)?.take(MAX_FILE_BYTES).read_to_string(&mut text).ok()?;
+    std::fs::File::open(path).ok()?.take(MAX_FILE_BYTES).read_to_string(&mut text).ok()?;
     Some(text)
 }

@@ -111,7 +111,10 @@ const HELP: &str = "\
     help_template = HELP,
     arg_required_else_help = true,
     after_help = "\
-Start with your first cluster:
+Convert the contexts that you have:
+  rolecall import
+
+Or start with your first cluster:
   rolecall add prod --region eu-west-1 --aws-profile work \\
       --role-arn arn:aws:iam::111122223333:role/developers
   kubectl --context prod get pods
@@ -223,6 +226,9 @@ pub(crate) struct Remove {
     /// Leave the kubeconfig as it is
     #[arg(long)]
     pub(crate) keep_context: bool,
+    /// Also remove a context that was there before rolecall import
+    #[arg(long, conflicts_with = "keep_context")]
+    pub(crate) delete_context: bool,
     /// The kubeconfig to edit [default: as kubectl: KUBECONFIG, else ~/.kube/config]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) kubeconfig: Option<PathBuf>,

@@ -133,7 +133,13 @@ fn policy_names() -> Vec<String> {
 /// The contexts of the kubeconfig that can be the argument of `rolecall use`.
 fn context_names() -> Vec<String> {
     let contexts = context_entry::files(None).and_then(|files| Ok(kubeconfig::contexts(&files)?)).unwrap_or_default();
-    contexts.into_iter().map(|context| context.name).filter(|name| name.parse::<ContextName>().is_ok()).collect()
+    let names = contexts.into_iter().map(|context| context.name).filter(|name| name.parse::<ContextName>().is_ok());
+    // The context of a profile may have another name, which `use` finds by the profile.
+    let mut names: Vec<String> = names.collect();
+    names.extend(profile_names());
+    names.sort();
+    names.dedup();
+    names
 }
 
 #[cfg(test)]

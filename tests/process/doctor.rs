@@ -92,7 +92,9 @@ fn doctor_names_what_others_can_change() {
     fs::write(&kubeconfig, own.replace("command: ", "command: /nowhere")).unwrap();
     assert_eq!(finding(&doctor(1), "profile prod"), write("problem"));
     fs::write(&kubeconfig, own.replace("/rolecall\n", "/evil\n")).unwrap();
-    assert_eq!(finding(&doctor(1), "profile prod"), write("problem"));
+    let again =
+        "kubectl config delete-user rolecall-prod && kubectl config delete-context prod && rolecall kubeconfig prod";
+    assert_eq!(finding(&doctor(1), "profile prod"), ("problem".to_owned(), Some(again.to_owned())));
     fs::write(&kubeconfig, own).unwrap();
     assert!(is_ok(&doctor(0), "profile prod"));
 

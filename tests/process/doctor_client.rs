@@ -336,5 +336,8 @@ fn doctor_without_profiles_names_the_next_step() {
     let fixture = Fixture::bare();
     let said = fixture.rolecall(&["doctor"]);
     assert!(said.assert_ok().stdout.starts_with("✓ computer"), "{said}");
-    assert_eq!(said.stderr, "rolecall: there are no profiles yet. Add one: rolecall add --help\n");
+    assert_eq!(
+        said.stderr,
+        "rolecall: there are no profiles yet. Begin with: rolecall import, rolecall discover or rolecall add\n"
+    );
 }

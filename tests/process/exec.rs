@@ -2,12 +2,14 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 
-use rolecall_harness::Output;
+use rolecall_harness::{Output, Terminal};
 use serde_json::Value;
 
-use crate::fixture::{Fixture, error_line};
+use crate::fixture::{Fixture, HANG_GUARD, error_line, without_terminal};
+use crate::shell::protect;
 
 impl Fixture {
     /// Runs `rolecall exec prod OPTIONS -- sh -c SCRIPT`.
@@ -55,6 +57,44 @@ fn exec_passes_status_and_signals_on() {
     let line = error_line(&run("no-such-program-of-anyone"), 127);
     assert!(line.contains("cannot run no-such-program-of-anyone"), "{line}");
     error_line(&run("/"), 126);
+    fixture.assert_no_other_leaks();
+}
+
+/// Starts `rolecall exec prod` of a protected profile at a terminal of this width.
+fn asked(fixture: &Fixture, width: u16, is_colored: bool) -> Terminal {
+    let mut command = fixture.sandbox.command("sh");
+    let script = format!("stty cols {width}; exec rolecall exec prod -- sh -c 'test -t 0 && stty size; exit 9'");
+    command.args(["-c", &script]);
+    if !is_colored {
+        command.env("NO_COLOR", "1");
+    }
+    let terminal = fixture.sandbox.terminal(&mut command);
+    terminal.wait_for("Continue? [y/N] ", HANG_GUARD);
+    terminal
+}
+
+#[test]
+fn exec_of_a_protected_profile_asks_on_a_terminal() {
+    let fixture = Fixture::added();
+    protect(&fixture, "prod");
+    for (width, is_colored) in [(40, true), (40, false), (80, true), (80, false)] {
+        let terminal = asked(&fixture, width, is_colored);
+        assert_eq!(terminal.raw().contains("\u{1b}[31m"), is_colored, "{}", terminal.raw());
+        assert!(terminal.text().lines().all(|line| line.chars().count() <= usize::from(width)));
+        terminal.type_text("n\r");
+        terminal.assert_exit(1, HANG_GUARD);
+        let terminal = asked(&fixture, width, is_colored);
+        terminal.interrupt();
+        assert_eq!(terminal.wait_exit(HANG_GUARD).signal(), Some(2));
+        // The command has the terminal.
+        let terminal = asked(&fixture, width, is_colored);
+        terminal.type_text("y\r");
+        terminal.assert_exit(9, HANG_GUARD);
+        assert!(terminal.text().contains(&format!(" {width}\r\n")), "{:?}", terminal.text());
+    }
+    let line =
+        error_line(&fixture.sandbox.run(without_terminal(&fixture.sandbox).args(["exec", "prod", "--", "true"])), 2);
+    assert_eq!(line, "rolecall: prod is protected, and there is no terminal to ask on. Agree with --yes");
     fixture.assert_no_other_leaks();
 }
 

@@ -46,7 +46,7 @@ fn config_invalid_later_keeps_last_valid_in_force() {
 #[test]
 fn commands_without_profiles_print_the_same_hint() {
     let fixture = Fixture::bare();
-    let words = "rolecall: there are no profiles yet. Add one: rolecall add --help";
+    let words = "rolecall: there are no profiles yet. Begin with: rolecall import, rolecall discover or rolecall add";
     for command in ["list", "status"] {
         let said = fixture.rolecall(&[command]);
         said.assert_ok().assert_stdout_empty();
@@ -87,7 +87,7 @@ fn use_without_context_names_the_command_that_writes_it() {
     assert!(line.ends_with("There is no profile of that name either; see: rolecall list"), "{line}");
     fixture.rolecall(&["kubeconfig", "prod", "--use"]).assert_ok();
     let line = error_line(&fixture.rolecall(&["use", "prdo"]), 1);
-    assert!(line.contains("Did you mean prod? There is no profile of that name either"), "{line}");
+    assert!(line.ends_with("Did you mean prod?"), "{line}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ Examples:
   In one namespace:
     rolecall shell prod --namespace web
 
-Leave it with exit. rolecall use in it changes that shell alone.")]
+Leave it with exit. In it, rolecall use -n NAMESPACE sets its namespace.")]
 pub(crate) struct Shell {
     /// The profile
     pub(crate) name: ProfileName,

@@ -35,7 +35,7 @@ impl FromStr for ContextName {
 /// Make a context the current one, or choose one from a list
 ///
 /// Without a name, a list of the contexts appears, Rolecall's first; type to filter it. A dash is the context before the
-/// present one. In a rolecall shell, the command changes the kubeconfig of that shell alone.
+/// present one. In a rolecall shell, which has one context, the command only sets its namespace.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

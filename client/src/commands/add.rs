@@ -58,7 +58,7 @@ pub(crate) fn run(args: &AddArgs, context: &Context) -> Result<(), CliError> {
     if wanted.options.replace && change == Change::Updated {
         output::print(&config_summary(wanted, &path, change, context))?;
     }
-    output::print(&context_summary(wanted, &outcome, context))?;
+    output::print(&context_summary(&outcome, context))?;
     match wait_until_loaded(&checked.daemon, wanted, &checked.profile) {
         Loaded::Yes if wanted.options.no_verify => {}
         Loaded::Yes => {
@@ -240,9 +240,9 @@ fn roll_back(path: &Path, wanted: &Add, before: &ConfigFile, error: &KubeconfigE
 }
 
 /// The line about the kubeconfig.
-fn context_summary(wanted: &Add, outcome: &UpsertOutcome, context: &Context) -> String {
-    let name = wanted.name.as_str();
+fn context_summary(outcome: &UpsertOutcome, context: &Context) -> String {
     let Some(entry) = outcome.entries.first() else { return String::new() };
+    let name = sanitize_for_terminal(&entry.context);
     let (tick, file) = (context.screen.tick(), display_path(&entry.file));
     let done = match entry.change {
         Change::Added => format!("added context {name} to {file}"),
@@ -250,7 +250,7 @@ fn context_summary(wanted: &Add, outcome: &UpsertOutcome, context: &Context) -> 
         Change::Unchanged => format!("context {name} in {file} is up to date"),
     };
     let current = match outcome.current_context.as_deref() {
-        Some(current) if current == name => "it is your current context".to_owned(),
+        Some(current) if current == entry.context => "it is your current context".to_owned(),
         Some(current) => format!("your current context is still {}", sanitize_for_terminal(current)),
         None => "you have no current context".to_owned(),
     };
@@ -260,9 +260,13 @@ fn context_summary(wanted: &Add, outcome: &UpsertOutcome, context: &Context) -> 
 /// The line with the next command.
 fn next_command(wanted: &Add, outcome: &UpsertOutcome) -> String {
     let (name, option) = (wanted.name.as_str(), kubeconfig_option(wanted.options.kubeconfig.as_deref()));
+    let context = outcome.entries.first().map_or(name, |entry| &entry.context);
     match outcome.current_context.as_deref() {
-        Some(current) if current == name => format!("  try: kubectl{option} get pods\n"),
-        _ => format!("  try: kubectl{option} --context {name} get pods       or: rolecall use {name}{option}\n"),
+        Some(current) if current == context => format!("  try: kubectl{option} get pods\n"),
+        _ => {
+            let context = sanitize_for_terminal(context);
+            format!("  try: kubectl{option} --context {context} get pods       or: rolecall use {name}{option}\n")
+        }
     }
 }
 

@@ -85,7 +85,8 @@ pub(crate) fn run(wanted: &cli::Doctor, context: &Context) -> Result<(), CliErro
         (false, Some(format)) => output::print_data(format, &report)?,
         (false, None) => output::print(&view.report(&report))?,
     }
-    if report.profiles.is_empty() && facts.agent.is_ok() && wanted.output.data().is_none() {
+    let is_config_valid = facts.agent.as_ref().is_ok_and(|agent| agent.status.config.problem.is_none());
+    if report.profiles.is_empty() && is_config_valid && wanted.output.data().is_none() {
         output::print_note(&no_profiles_error().to_string());
     }
     match facts.agent.as_ref().err().map_or_else(|| report.exit_code(), |unreachable| unreachable.error.code()) {
@@ -127,7 +128,7 @@ fn check_known(wanted: &[ProfileName], facts: &Facts) -> Result<(), CliError> {
 /// Makes the changes that are safe, reads the facts again, and returns what was done.
 fn fix(facts: &mut Facts, wanted: &cli::Doctor, context: &Context) -> Result<Vec<String>, CliError> {
     let is_text = wanted.output.data().is_none();
-    let (mut tried, mut fixed) = (Vec::new(), Vec::new());
+    let (mut tried, mut fixed, mut has_failed) = (Vec::new(), Vec::new(), false);
     for _ in 0..MAX_REPAIR_ROUNDS {
         let checked = CHECKS.iter().chain(&QUIET_CHECKS).flat_map(|check| check(facts));
         let concerns = |checked: &Checked| is_selected(checked.profile.as_deref(), &wanted.names);
@@ -148,14 +149,18 @@ fn fix(facts: &mut Facts, wanted: &cli::Doctor, context: &Context) -> Result<Vec
                     }
                     fixed.push(done);
                 }
-                Err(error) => output::print_error(&error),
+                Err(error) => {
+                    output::print_error(&error);
+                    has_failed = true;
+                }
             }
             tried.push(repair);
         }
         *facts = Facts::gather(context);
     }
     if is_text {
-        let text = if fixed.is_empty() { "nothing to fix that is safe to change\n\n" } else { "\n" };
+        let is_nothing = fixed.is_empty() && !has_failed;
+        let text = if is_nothing { "nothing to fix that is safe to change\n\n" } else { "\n" };
         output::print(text)?;
     }
     Ok(fixed)

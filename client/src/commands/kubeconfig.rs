@@ -1,6 +1,6 @@
 //! `rolecall kubeconfig`: writes or refreshes contexts, checks the pins, and gives each profile an entry key.
 
-use rolecall_protocol::{Cluster, Endpoint, EntryKey, ProfileDetails, ProfileName};
+use rolecall_protocol::{Cluster, Endpoint, EntryKey, ProfileDetails, ProfileName, sanitize_for_terminal};
 
 use crate::cli::Kubeconfig;
 use crate::config_file::{self, ConfigFile, ProfileEntry};
@@ -201,7 +201,7 @@ fn store(daemon: &Daemon, found: &[ClusterLookup], context: &Context) -> Result<
 }
 
 fn entry_line(entry: &EntryOutcome, context: &Context) -> String {
-    let (tick, name, file) = (context.screen.tick(), &entry.profile, display_path(&entry.file));
+    let (tick, name, file) = (context.screen.tick(), sanitize_for_terminal(&entry.context), display_path(&entry.file));
     match entry.change {
         Change::Added => format!("{tick} added context {name} to {file}\n"),
         Change::Updated => format!("{tick} updated context {name} in {file}\n"),

@@ -38,6 +38,8 @@ pub(crate) fn run(wanted: &Prompt, context: &Context) -> Result<(), CliError> {
 /// Reads the file of the running daemon.
 fn read_state(path: &Path) -> Option<PromptState> {
     let mut bytes = Vec::new();
+    // A pipe could block.
+    std::fs::symlink_metadata(path).ok().filter(std::fs::Metadata::is_file)?;
     std::fs::File::open(path).ok()?.take(MAX_STATE_BYTES).read_to_end(&mut bytes).ok()?;
     let state: PromptState = serde_json::from_slice(&bytes).ok()?;
     let pid = Pid::from_raw(i32::try_from(state.pid).ok()?)?;

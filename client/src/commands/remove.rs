@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use rolecall_protocol::{ProfileName, similar_names};
+use rolecall_protocol::{ProfileName, sanitize_for_terminal, similar_names};
 
 use crate::cli::Remove;
 use crate::config_file::{self, ConfigFile};
@@ -35,6 +35,9 @@ pub(crate) fn run(wanted: &Remove, context: &Context) -> Result<(), CliError> {
     } else {
         let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
         let files = files(wanted.kubeconfig.as_deref())?;
+        if !wanted.delete_context {
+            check_not_converted(&kubeconfig::converted_contexts(&files, &names)?)?;
+        }
         let outcome = kubeconfig::remove(&files, &names)?;
         Some((files, outcome))
     };
@@ -60,6 +63,14 @@ pub(crate) fn run(wanted: &Remove, context: &Context) -> Result<(), CliError> {
         print_context_notes(&outcome, &kubeconfig_option(wanted.kubeconfig.as_deref()));
     }
     Ok(())
+}
+
+/// Errors for a context that was there before `rolecall import`: it is the user's own.
+fn check_not_converted(contexts: &[String]) -> Result<(), CliError> {
+    let Some(context) = contexts.first() else { return Ok(()) };
+    let message = format!("the context {} was there before rolecall import", sanitize_for_terminal(context));
+    let hint = "Restore it with: rolecall import --undo. Or keep it with --keep-context, or remove it too with --delete-context";
+    Err(CliError::failed(message, hint).nothing_written())
 }
 
 fn check_known(wanted: &[ProfileName], known: &[String]) -> Result<(), CliError> {

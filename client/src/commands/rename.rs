@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rolecall_protocol::{ProfileName, similar_names};
+use rolecall_protocol::{ProfileName, sanitize_for_terminal, similar_names};
 
 use crate::cli::Rename;
 use crate::config_file::{self, ConfigFile};
@@ -38,7 +38,15 @@ pub(crate) fn run(wanted: &Rename, context: &Context) -> Result<(), CliError> {
     match outcome.renaming {
         Renaming::Renamed { file, is_current } => {
             let current = if is_current { " (it is your current context)" } else { "" };
-            context.print_done(&format!("renamed its context in {}{current}", display_path(&file)))?;
+            let entry = kubeconfig::find(&files, new.as_str())?;
+            match entry.filter(|entry| entry.context != new.as_str()) {
+                Some(entry) => {
+                    let name = sanitize_for_terminal(&entry.context);
+                    let file = display_path(&file);
+                    context.print_done(&format!("its context {name} in {file} keeps its name{current}"))?;
+                }
+                None => context.print_done(&format!("renamed its context in {}{current}", display_path(&file)))?,
+            }
         }
         Renaming::NotFound => output::print_note(&format!(
             "no context {old} was found; write the new one with: rolecall kubeconfig {new}{}",

@@ -2,7 +2,7 @@
 
 mod previous;
 
-use rolecall_protocol::{Namespace, join_sentences, location, sanitize_for_terminal};
+use rolecall_protocol::{Namespace, join_sentences, location, sanitize_for_terminal, similar_names};
 
 use crate::cli::{ContextName, Use};
 use crate::config_file::ConfigFile;
@@ -34,12 +34,13 @@ pub(crate) fn run(wanted: &Use, context: &Context) -> Result<(), CliError> {
         Err(KubeconfigError::UnknownContext { .. }) if own_file.is_some() => return Err(inside_shell()),
         Err(ref error @ KubeconfigError::UnknownContext { similar: ref alike, .. }) => {
             let option = kubeconfig_option(wanted.kubeconfig.as_deref());
-            let hint = unknown_context_hint(&name, alike, is_configured(&name), &option);
+            let hint = unknown_context_hint(&name, &with_profiles(alike, &name), is_configured(&name), &option);
             return Err(CliError::failed(error.to_string(), hint));
         }
         Err(error) => return Err(error.into()),
     };
-    if let Some(previous) = outcome.previous.as_deref().filter(|previous| *previous != name && own_file.is_none()) {
+    let previous = outcome.previous.as_deref();
+    if let Some(previous) = previous.filter(|previous| *previous != outcome.context && own_file.is_none()) {
         previous::save(previous);
     }
     print_notes(&outcome.written.notes);
@@ -51,15 +52,21 @@ pub(crate) fn run(wanted: &Use, context: &Context) -> Result<(), CliError> {
 }
 
 fn done_text(name: &str, namespace: Option<&str>, outcome: &UseOutcome, is_inside: bool) -> String {
-    let name_text = sanitize_for_terminal(name);
+    let name_text = match sanitize_for_terminal(name) {
+        name if name == outcome.context => name,
+        // The entries of a profile may have other names.
+        name => format!("{name} (context {})", sanitize_for_terminal(&outcome.context)),
+    };
     let file = display_path(&outcome.file);
     let namespace = namespace.map(|namespace| format!(", namespace {namespace}")).unwrap_or_default();
     match outcome.previous.as_deref() {
         _ if is_inside => format!("{name_text}{namespace}, in this shell alone"),
-        Some(previous) if previous == name && namespace.is_empty() => {
+        Some(previous) if previous == outcome.context && namespace.is_empty() => {
             format!("{name_text} is your current context already ({file})")
         }
-        Some(previous) if previous == name => format!("{name_text} is your current context ({file}){namespace}"),
+        Some(previous) if previous == outcome.context => {
+            format!("{name_text} is your current context ({file}){namespace}")
+        }
         Some(previous) => {
             let previous = sanitize_for_terminal(previous);
             format!("{name_text} is now your current context in {file} (it was {previous}){namespace}")
@@ -99,7 +106,7 @@ fn choose(files: &Files, context: &Context) -> Result<String, CliError> {
     if contexts.is_empty() {
         return Err(CliError::failed(
             "there are no contexts to choose from",
-            "Add a cluster with: rolecall add --help",
+            "Begin with: rolecall import, rolecall discover or rolecall add",
         ));
     }
     let config = location::config().ok().and_then(|path| ConfigFile::load(&path).ok());
@@ -112,8 +119,11 @@ fn choose(files: &Files, context: &Context) -> Result<String, CliError> {
                 let role = entry.role_arn.as_ref().map(|role| format!(", {}", role.role_name())).unwrap_or_default();
                 format!("{} in {}{role}", entry.cluster, entry.region)
             });
+            // ARNs of clusters differ at their end, which a narrow list cuts off.
+            let is_only = contexts.iter().filter(|other| other.profile == context.profile).count() == 1;
+            let short = profile.filter(|_| is_only && context.name.starts_with("arn:"));
             Choice {
-                name: context.name.clone(),
+                name: short.unwrap_or(&context.name).to_owned(),
                 detail: detail.unwrap_or_default(),
                 is_current: context.is_current,
                 is_protected: config.as_ref().zip(profile).is_some_and(|(config, name)| config.is_protected(name)),
@@ -129,17 +139,28 @@ fn choose(files: &Files, context: &Context) -> Result<String, CliError> {
     contexts.into_iter().nth(picked).map(|context| context.name).ok_or_else(|| CliError::silent(Exit::Bug as u8))
 }
 
+/// Similar names of contexts, and of profiles whose contexts have other names.
+fn with_profiles(alike: &[String], name: &str) -> Vec<String> {
+    let config = location::config().ok().and_then(|path| ConfigFile::load(&path).ok());
+    let profiles = config.map(|config| config.all_profile_names()).unwrap_or_default();
+    let similar = similar_names(name, profiles.iter().map(String::as_str)).into_iter().map(str::to_owned);
+    let new = similar.filter(|profile| profile != name && !alike.contains(profile));
+    alike.iter().cloned().chain(new.collect::<Vec<_>>()).collect()
+}
+
 /// The hint for an unknown context: similar names, and how to write the context of a profile.
 fn unknown_context_hint(name: &str, alike: &[String], is_profile: bool, option: &str) -> String {
-    let verb = if alike.is_empty() { "Write" } else { "Or write" };
-    let profile = if is_profile {
-        format!("{verb} that of the profile {name} with: rolecall kubeconfig {name} --use{option}")
-    } else {
-        "There is no profile of that name either; see: rolecall list".to_owned()
-    };
-    match alike {
-        [] => profile,
-        alike => join_sentences(&format!("Did you mean {}?", alike.join(" or ")), Some(&profile)),
+    let did_you_mean = format!("Did you mean {}?", alike.join(" or "));
+    match (alike, is_profile) {
+        ([], false) => "There is no profile of that name either; see: rolecall list".to_owned(),
+        (_, false) => did_you_mean,
+        ([], true) => {
+            format!("Write that of the profile {name} with: rolecall kubeconfig {name} --use{option}")
+        }
+        (_, true) => {
+            let write = format!("Or write that of the profile {name} with: rolecall kubeconfig {name} --use{option}");
+            join_sentences(&did_you_mean, Some(&write))
+        }
     }
 }
 
@@ -167,6 +188,6 @@ mod tests {
             "Did you mean nixos or nip? Or write that of the profile nix with: rolecall kubeconfig nix --use --kubeconfig k"
         );
         assert_eq!(result_text(&[], false, ""), "There is no profile of that name either; see: rolecall list");
-        assert!(result_text(&["nixos"], false, "").starts_with("Did you mean nixos? There is no profile"));
+        assert_eq!(result_text(&["nixos"], false, ""), "Did you mean nixos?");
     }
 }

@@ -29,7 +29,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// longer, are refused for now and ask again.
 const DAEMON_TIMEOUT: Duration = Duration::from_millis(900);
 /// The most connections at the same time.
-const MAX_CONNECTIONS: usize = 16;
+const MAX_CONNECTIONS: usize = 64;
 /// The pause after a failed accept: a lack of file descriptors lasts a while.
 const ACCEPT_RETRY_PAUSE: Duration = Duration::from_millis(50);
 /// How often the end of the command is looked for, on systems that do not report it.
@@ -138,9 +138,11 @@ impl Server {
     /// Serves a connection in a thread of its own. One of another user is refused before it takes a place.
     fn accept(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
         let is_own = stream.local_addr().is_ok_and(|own| is_admitted(rolecall_loopback::peer_user(peer, own)));
-        if !is_own || self.connections.load(Ordering::Relaxed) >= MAX_CONNECTIONS {
+        let is_busy = self.connections.load(Ordering::Relaxed) >= MAX_CONNECTIONS;
+        if !is_own || is_busy {
+            let answer = if is_own { busy() } else { refusal() };
             let _ = stream.set_nonblocking(true);
-            let _ = (&stream).write_all(refusal().expose());
+            let _ = (&stream).write_all(answer.expose());
             return;
         }
         self.connections.fetch_add(1, Ordering::Relaxed);
@@ -248,6 +250,11 @@ impl ContainerError {
 /// The answer to every request that gets no session.
 fn refusal() -> Secret<Vec<u8>> {
     http_answer(403, &ContainerError { code: "forbidden".to_owned(), message: "forbidden".to_owned() })
+}
+
+/// An SDK asks again after this answer.
+fn busy() -> Secret<Vec<u8>> {
+    http_answer(503, &ContainerError { code: "unavailable".to_owned(), message: "too many connections".to_owned() })
 }
 
 fn http_answer(status: u16, body: &impl Serialize) -> Secret<Vec<u8>> {

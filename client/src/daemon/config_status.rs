@@ -13,7 +13,7 @@ use crate::format_time;
 
 /// No profile is configured.
 pub(crate) fn no_profiles_error() -> CliError {
-    CliError::failed("there are no profiles yet", "Add one: rolecall add --help")
+    CliError::failed("there are no profiles yet", "Begin with: rolecall import, rolecall discover or rolecall add")
 }
 
 /// Which configuration is in force while the file is invalid, as a sentence without its final period.

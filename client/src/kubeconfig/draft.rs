@@ -142,6 +142,9 @@ impl<'a> Draft<'a> {
             if old == Some(&new) {
                 continue;
             }
+            if let (EntryKind::Cluster, Some(position)) = (kind, position) {
+                self.check_not_shared(entry, &names, position)?;
+            }
             if change == Change::Unchanged {
                 change = Change::Updated;
             }
@@ -161,6 +164,26 @@ impl<'a> Draft<'a> {
             }
         }
         Ok((change, file))
+    }
+
+    /// Errors if a context of another tool uses the cluster of a profile: its credentials would go to another server.
+    fn check_not_shared(
+        &self,
+        entry: &Entry,
+        names: &EntryNames,
+        position: EntryPosition,
+    ) -> Result<(), KubeconfigError> {
+        let own_users = self.users_of(&entry.profile);
+        let is_other = |item: &&Value| {
+            let is_own = own_users.iter().chain([&names.user]).any(|user| uses_user(item, user));
+            uses_cluster(item, &names.cluster) && !is_own
+        };
+        let Some(other) = self.lists(EntryKind::Context).flatten().find(is_other) else { return Ok(()) };
+        Err(KubeconfigError::ClusterShared {
+            path: self.path(position.file).clone(),
+            name: names.cluster.clone(),
+            context: other.get("name").and_then(Value::as_str).unwrap_or_default().to_owned(),
+        })
     }
 
     /// Removes the entries of a profile from every file, if they are Rolecall's. `names` are those of its entries. A cluster

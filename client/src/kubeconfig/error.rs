@@ -27,6 +27,8 @@ pub(crate) enum KubeconfigError {
     ContextTaken { path: PathBuf, name: String, uses: String },
     #[error("the {kind} \"{}\" in {} was not made by Rolecall", safe(name), path.display())]
     EntryTaken { path: PathBuf, kind: &'static str, name: String },
+    #[error("the cluster \"{}\" in {} is also that of the context \"{}\", which would then use another server", safe(name), path.display(), safe(context))]
+    ClusterShared { path: PathBuf, name: String, context: String },
     #[error("there is no context \"{}\" in {}", safe(name), join_paths(files))]
     UnknownContext { name: String, files: Vec<PathBuf>, similar: Vec<String> },
     #[error("{} cannot stand in a kubeconfig as the command to run: it is not an absolute path in UTF-8", command.display())]
@@ -59,6 +61,7 @@ impl KubeconfigError {
             | E::NotAKubeconfig { .. }
             | E::ContextTaken { .. }
             | E::EntryTaken { .. }
+            | E::ClusterShared { .. }
             | E::CannotEdit { .. } => Some(Untouched::LeftAsItWas),
             E::CertificateAuthority { .. } | E::Locked { .. } | E::CannotLock { .. } => Some(Untouched::NothingChanged),
             E::EmptyList | E::NoHome | E::UnknownContext { .. } | E::Command { .. } => None,
@@ -88,6 +91,9 @@ impl KubeconfigError {
             ),
             E::EntryTaken { kind, name, .. } => {
                 format!("Remove it with: kubectl config delete-{kind} {}  or choose another profile name.", safe(name))
+            }
+            E::ClusterShared { context, .. } => {
+                format!("Give the context {} a cluster entry of its own.", safe(context))
             }
             E::UnknownContext { similar, .. } if similar.is_empty() => {
                 "See them all with: kubectl config get-contexts".to_owned()

@@ -19,6 +19,8 @@ const SOCKET_VARIABLE: &str = "ROLECALL_SOCKET";
 #[derive(Debug, Default)]
 pub(crate) struct Health {
     pub(crate) users: Vec<OwnUser>,
+    /// The names of all contexts, also of other tools.
+    pub(crate) contexts: Vec<String>,
     /// The current context, if no file has it.
     pub(crate) missing_current_context: Option<String>,
     pub(crate) lock_files: Vec<LockFile>,
@@ -82,6 +84,7 @@ pub(crate) fn health(files: &Files) -> Result<Health, KubeconfigError> {
     let current = draft.current_context().filter(|name| draft.find(EntryKind::Context, name).is_none());
     Ok(Health {
         users: users.collect(),
+        contexts: contexts.iter().map(|(name, ..)| (*name).to_owned()).collect(),
         missing_current_context: current.map(str::to_owned),
         lock_files: files.paths().iter().filter_map(|path| lock_file(path, files.timeouts.stale_after)).collect(),
     })

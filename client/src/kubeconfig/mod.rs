@@ -98,7 +98,9 @@ pub(crate) fn upsert(
         let mut outcomes = Vec::with_capacity(entries.len());
         for entry in entries {
             let (change, file) = draft.upsert(entry)?;
-            outcomes.push(EntryOutcome { profile: entry.profile.clone(), change, file: draft.path(file).clone() });
+            let context = draft.entry_names(&entry.profile).context;
+            let file = draft.path(file).clone();
+            outcomes.push(EntryOutcome { profile: entry.profile.clone(), context, change, file });
         }
         if let Some(name) = current {
             set_current(draft, files, name)?;
@@ -148,16 +150,17 @@ pub(crate) fn remove(files: &Files, profiles: &[&str]) -> Result<RemoveOutcome, 
 /// # Errors
 /// `UnknownContext`, with similar names, if no file has the context.
 pub(crate) fn use_context(files: &Files, name: &str, namespace: Option<&str>) -> Result<UseOutcome, KubeconfigError> {
-    let ((previous, file), written) = edit_files(files, |draft| {
+    let ((previous, context, file), written) = edit_files(files, |draft| {
         let previous = draft.current_context().map(str::to_owned);
         let file = set_current(draft, files, name)?;
         let context = draft.current_context().map(str::to_owned);
         if let (Some(namespace), Some(context)) = (namespace, context) {
             draft.set_namespace(&context, namespace);
         }
-        Ok((previous, draft.path(file).clone()))
+        let context = draft.current_context().unwrap_or(name).to_owned();
+        Ok((previous, context, draft.path(file).clone()))
     })?;
-    Ok(UseOutcome { previous, file, written })
+    Ok(UseOutcome { context, previous, file, written })
 }
 
 /// Returns the contexts that kubectl sees, in the order of the files.
@@ -184,6 +187,14 @@ pub(crate) fn contexts(files: &Files) -> Result<Vec<Context>, KubeconfigError> {
 pub(crate) fn find(files: &Files, profile: &str) -> Result<Option<InstalledEntry>, KubeconfigError> {
     let loaded = files.load()?;
     Ok(installed(&Draft::new(&loaded), profile))
+}
+
+/// Returns the contexts of profiles whose entries have names of another tool: `rolecall import` converted them.
+pub(crate) fn converted_contexts(files: &Files, profiles: &[&str]) -> Result<Vec<String>, KubeconfigError> {
+    let loaded = files.load()?;
+    let draft = Draft::new(&loaded);
+    let names = profiles.iter().map(|profile| (draft.entry_names(profile), EntryNames::new(profile)));
+    Ok(names.filter(|(found, own)| found.user != own.user).map(|(found, _)| found.context).collect())
 }
 
 /// Like [`find`], for several profiles.
@@ -213,6 +224,10 @@ fn installed(draft: &Draft<'_>, profile: &str) -> Option<InstalledEntry> {
         file: draft.path(context.file).clone(),
         server: cluster_text("server").map(str::to_owned),
         certificate_authority_data: cluster_text("certificate-authority-data").map(str::to_owned),
+        tls_server_name: cluster_text("tls-server-name").map(str::to_owned),
+        proxy_url: cluster_text("proxy-url").map(str::to_owned),
+        is_insecure: cluster.and_then(|item| item.at_path(&["cluster", "insecure-skip-tls-verify"]))
+            == Some(&Value::Bool(true)),
         command: PathBuf::from(command),
         provides_cluster_info: user.at_path(&["user", "exec", "provideClusterInfo"]) == Some(&Value::Bool(true)),
         entry_key: entry::entry_key(user),

@@ -46,6 +46,8 @@ pub(crate) struct UpsertOutcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct EntryOutcome {
     pub(crate) profile: String,
+    /// The name of its context.
+    pub(crate) context: String,
     pub(crate) change: Change,
     /// The file of its context, as listed in `KUBECONFIG` (symbolic links not resolved).
     pub(crate) file: PathBuf,
@@ -113,6 +115,8 @@ pub(crate) enum Renaming {
 /// The result of [`super::use_context`].
 #[derive(Debug)]
 pub(crate) struct UseOutcome {
+    /// The current context now.
+    pub(crate) context: String,
     /// The current context before the edit.
     pub(crate) previous: Option<String>,
     /// The file that sets the current context, as listed in `KUBECONFIG` (symbolic links not resolved).
@@ -141,6 +145,12 @@ pub(crate) struct InstalledEntry {
     pub(crate) file: PathBuf,
     pub(crate) server: Option<String>,
     pub(crate) certificate_authority_data: Option<String>,
+    /// `tls-server-name` of its cluster.
+    pub(crate) tls_server_name: Option<String>,
+    /// `proxy-url` of its cluster.
+    pub(crate) proxy_url: Option<String>,
+    /// Whether its cluster accepts any certificate.
+    pub(crate) is_insecure: bool,
     /// The program that kubectl runs.
     pub(crate) command: PathBuf,
     /// Whether kubectl gives the program the server and its certificate authority.

@@ -69,8 +69,11 @@ impl CredentialService {
         let Some(session_token) = credentials.session_token() else {
             let message =
                 format!("source \"{}\" has a long-lived access key, which is never handed out", profile.source_name);
-            let hint = "Add role_arn to the profile: the session of a role is handed out.";
-            return Err(refused(&profile.name, &message, hint));
+            let hint = format!(
+                "Add role_arn to the profile: the session of a role is handed out. For kubectl alone: rolecall shell {}",
+                profile.name
+            );
+            return Err(refused(&profile.name, &message, &hint));
         };
         let secret = |text: &str| Secret::new(text.to_owned());
         let served = ProfileCredentials {

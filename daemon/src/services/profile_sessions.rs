@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use rolecall_protocol::{Cluster, ErrorClass, Problem, ProfileName, ProfileState, ProfileStatus, Refreshed};
+use rolecall_protocol::{
+    Cluster, ErrorClass, ErrorCode, Problem, ProfileName, ProfileState, ProfileStatus, Refreshed, join_sentences,
+};
 
 use super::approvals::Approvals;
 use super::config::ConfigService;
@@ -69,7 +71,11 @@ impl ProfileSessions {
                 Ok(served)
             }
             Err(error) => {
-                let body = error.body(&profile.source_name);
+                let mut body = error.body(&profile.source_name);
+                if body.code == ErrorCode::AccessDenied {
+                    let find = format!("To find the cause, run: rolecall doctor {}", profile.name);
+                    body.hint = Some(body.hint.map_or_else(|| find.clone(), |hint| join_sentences(&hint, Some(&find))));
+                }
                 tracing::debug!(profile = %profile.name, code = %body.code, %error, "session load failed");
                 Err(AgentError::new(&profile.name, body))
             }

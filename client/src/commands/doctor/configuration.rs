@@ -49,6 +49,10 @@ fn validity(facts: &Facts) -> Checked {
         (Some(error), _) => Checked::problem(name, "config_invalid", error.message())
             .consequence("The last valid configuration stays in force while the agent runs.")
             .fix(error.hint().unwrap_or("rolecall config edit")),
+        (None, Some(path)) if !path.exists() && facts.profile_names().is_empty() => {
+            let cause = format!("{} does not exist", path.display());
+            Checked::ok(name, cause).brief("no configuration yet")
+        }
         (None, Some(path)) => Checked::ok(name, path.display().to_string()).brief("configuration valid"),
         (None, None) => Checked::problem(name, "no_home", "there is no home folder to find the configuration in")
             .fix("Set HOME to the absolute path of your home folder"),

@@ -76,14 +76,18 @@ pub(super) fn entries(facts: &Facts) -> Vec<Checked> {
 /// The profiles of every configuration whose agent an entry may ask: the one of this shell, the user's own, and those that it
 /// trusts. `None` if one of them cannot be read, so that it is not known which entries are stale.
 fn known_profiles(facts: &Facts) -> Option<BTreeSet<String>> {
+    // Without the file, every entry would look stale.
+    if !facts.config_path.as_ref()?.exists() {
+        return None;
+    }
     let own = location::default_config().ok().map(|path| ConfigFile::load(&path)).transpose().ok()?;
-    let mut known: BTreeSet<String> = facts.config.as_ref()?.profile_names().into_iter().collect();
+    let mut known: BTreeSet<String> = facts.config.as_ref()?.all_profile_names().into_iter().collect();
     known.extend(facts.profile_names());
     if let Some(own) = own {
         for path in own.trusted_configs() {
-            known.extend(ConfigFile::load(&path).ok()?.profile_names());
+            known.extend(ConfigFile::load(&path).ok()?.all_profile_names());
         }
-        known.extend(own.profile_names());
+        known.extend(own.all_profile_names());
     }
     Some(known)
 }
@@ -92,7 +96,9 @@ fn known_profiles(facts: &Facts) -> Option<BTreeSet<String>> {
 fn stale(user: &OwnUser, known: &BTreeSet<String>, environment: &Environment) -> Option<Checked> {
     let asks_other_agent =
         user.socket.as_deref().is_some_and(|socket| environment.get("ROLECALL_SOCKET") != Some(OsStr::new(socket)));
-    if known.contains(&user.profile) || asks_other_agent {
+    // An entry of a profile that exists, with another name in it, is not stale: the check of profiles says how to correct it.
+    let is_of_profile = known.iter().any(|profile| user.name == kubeconfig::user_name(profile));
+    if known.contains(&user.profile) || asks_other_agent || is_of_profile {
         return None;
     }
     let profile = &user.profile;
@@ -116,8 +122,10 @@ fn stale(user: &OwnUser, known: &BTreeSet<String>, environment: &Environment) ->
     })
 }
 
+/// A profile for which kubectl finds no context. That a context of its name runs another program is said by the check of profiles.
 fn without_context(profile: &str, health: &Health) -> Option<Checked> {
-    if health.users.iter().any(|user| user.profile == profile && !user.contexts.is_empty()) {
+    let has_context = health.users.iter().any(|user| user.profile == profile && !user.contexts.is_empty());
+    if has_context || health.contexts.iter().any(|context| context == profile) {
         return None;
     }
     Some(
@@ -128,26 +136,19 @@ fn without_context(profile: &str, health: &Health) -> Option<Checked> {
     )
 }
 
-/// Profiles with several users that ask the same agent.
+/// Profiles with several users that ask the same agent, one of which no context uses.
 fn duplicates(health: &Health) -> Vec<Checked> {
     let mut users: BTreeMap<(&str, Option<&str>), Vec<&OwnUser>> = BTreeMap::new();
     for user in &health.users {
         users.entry((&user.profile, user.socket.as_deref())).or_default().push(user);
     }
     let of_profile = |((profile, _), users): ((&str, Option<&str>), Vec<&OwnUser>)| {
-        let own = &users.iter().find(|user| user.is_managed)?.name;
-        let other = &users.iter().find(|user| !user.is_managed)?.name;
+        let unused = &users.iter().find(|user| user.contexts.is_empty() && users.len() > 1)?.name;
         let names: Vec<&str> = users.iter().map(|user| user.name.as_str()).collect();
-        (names.len() > 1).then(|| {
-            Checked::warning(
-                "kubeconfig",
-                "duplicate_user",
-                format!("the users {} run rolecall token {profile}", names.join(", ")),
-            )
-            .consequence(format!("rolecall kubeconfig, rename and remove change only {own}."))
-            .fix(format!("kubectl config delete-user {other}"))
-            .profile(profile)
-        })
+        let cause = format!("the users {} run rolecall token {profile}", names.join(", "));
+        let found = Checked::warning("kubeconfig", "duplicate_user", cause);
+        let found = found.consequence(format!("No context uses {unused}."));
+        Some(found.fix(format!("kubectl config delete-user {unused}")).profile(profile))
     };
     users.into_iter().filter_map(of_profile).collect()
 }

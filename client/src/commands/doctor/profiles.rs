@@ -79,7 +79,10 @@ fn other_program(profile: &str, entry: Option<&InstalledEntry>, contexts: &[Cont
     let subject = Subject::new(profile);
     let checked = subject.problem("context_of_other_tool", cause, "kubectl uses other credentials with this context.");
     Some(if user == kubeconfig::user_name(profile) {
-        checked
+        checked.fix(format!(
+            "kubectl config delete-user {user} && kubectl config delete-context {profile} && {}",
+            subject.write
+        ))
     } else {
         checked.fix(format!("kubectl config rename-context {profile} {profile}-other && {}", subject.write))
     })
@@ -94,6 +97,9 @@ fn finding(profile: &str, config: &ConfigFile, entry: Option<&InstalledEntry>) -
     let repair = entry.and_then(|entry| is_pinned(&pinned, entry).then(|| subject.repair()));
     if let Some(problem) = entry.and_then(|entry| missing_command(&subject, entry)) {
         return problem.repair(repair);
+    }
+    if let Some(problem) = entry.and_then(|entry| unusable_cluster(&subject, entry)) {
+        return problem;
     }
     if config.pin_mode(profile) == Some("off") {
         let consequence =
@@ -112,6 +118,9 @@ fn finding(profile: &str, config: &ConfigFile, entry: Option<&InstalledEntry>) -
         let consequence = "It gets no token, which protects you if you did not change it.";
         return subject.problem("pin_mismatch", cause, consequence);
     }
+    if let Some(problem) = other_route(&subject, config, entry) {
+        return problem;
+    }
     if let Some(warning) = pin_warning {
         return warning;
     }
@@ -129,6 +138,13 @@ fn finding(profile: &str, config: &ConfigFile, entry: Option<&InstalledEntry>) -
         key if key.is_some() && key == entry.entry_key => {
             subject.ok("its kubeconfig context has the pinned cluster and the entry key")
         }
+        key if !entry.provides_cluster_info => subject
+            .problem(
+                "no_entry_key",
+                "its kubeconfig context has neither a valid entry key nor provideClusterInfo: true",
+                "kubectl gets no token: another author may have written such a kubeconfig.",
+            )
+            .repair(repair.filter(|_| key.is_some())),
         key => subject
             .warning(
                 "no_entry_key",
@@ -160,6 +176,38 @@ fn other_cluster(pinned: &ProfileEntry, entry: &InstalledEntry) -> Option<&'stat
     is_other_ca.then_some("another certificate authority")
 }
 
+/// Returns a problem if kubectl knows no server that it can trust.
+fn unusable_cluster(subject: &Subject<'_>, entry: &InstalledEntry) -> Option<Checked> {
+    if entry.is_insecure {
+        let cause = "its kubeconfig context has insecure-skip-tls-verify, so any server could receive the token";
+        return Some(subject.problem("pin_mismatch", cause, "It gets no token."));
+    }
+    let cause = "its kubeconfig context names no cluster with a server";
+    let consequence = "kubectl: The connection to the server localhost:8080 was refused";
+    entry.server.is_none().then(|| subject.problem("no_server", cause, consequence))
+}
+
+/// Returns a problem if kubectl reaches the pinned server by another route than the profile's.
+fn other_route(subject: &Subject<'_>, config: &ConfigFile, entry: &InstalledEntry) -> Option<Checked> {
+    let route = config.server_route(subject.profile);
+    let (key, setting) = if route.proxy_url != entry.proxy_url {
+        ("proxy-url", "proxy_url")
+    } else if route.tls_server_name != entry.tls_server_name {
+        ("tls-server-name", "tls_server_name")
+    } else {
+        return None;
+    };
+    let profile = subject.profile;
+    let cause = format!("its kubeconfig context has another {key} than the profile");
+    let checked =
+        subject.problem("pin_mismatch", cause, "It gets no token, which protects you if you did not change it.");
+    Some(
+        checked.fix(format!(
+            "Make {key} of the kubeconfig and {setting} in [profiles.{profile}] equal: rolecall config edit"
+        )),
+    )
+}
+
 /// Returns a warning if the profile has no complete pin.
 fn missing_pin(subject: &Subject<'_>, pinned: &ProfileEntry) -> Option<Checked> {
     let (cause, consequence) = match (&pinned.server, &pinned.ca_sha256) {
@@ -181,7 +229,10 @@ fn missing_command(subject: &Subject<'_>, entry: &InstalledEntry) -> Option<Chec
     let shown = entry.command.display();
     let cause = format!("the command {shown} of its kubeconfig entry is not an executable file");
     let consequence = format!("kubectl: Unable to connect to the server: getting credentials: exec: fork/exec {shown}");
-    let is_missing = entry.command.is_absolute() && !is_executable(&entry.command);
+    // kubectl looks for a path with a folder in the folder of the kubeconfig.
+    let is_path = entry.command.components().count() > 1;
+    let folder = entry.file.parent().unwrap_or(&entry.file);
+    let is_missing = is_path && !is_executable(&folder.join(&entry.command));
     is_missing.then(|| subject.problem("command_missing", cause, &consequence))
 }
 
@@ -226,6 +277,9 @@ mod tests {
     fn entry(server: &str, key: Option<&str>) -> InstalledEntry {
         InstalledEntry {
             context: "prod".to_owned(),
+            tls_server_name: None,
+            proxy_url: None,
+            is_insecure: false,
             file: PathBuf::new(),
             server: Some(server.to_owned()),
             certificate_authority_data: None,

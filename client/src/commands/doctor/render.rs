@@ -59,14 +59,14 @@ impl View {
 
     /// The rows of one connection: a row for each healthy part, and a row for each finding of the others.
     fn connection(self, findings: &[&Finding], briefs: &[&String], security_warnings: usize) -> Vec<String> {
-        let mut rows = Vec::new();
+        let (mut rows, mut others) = (Vec::new(), Vec::new());
         for area in AREAS {
             let of_area: Vec<&Finding> = findings.iter().filter(|found| found.area == area).copied().collect();
             let is_healthy = of_area.iter().all(|found| found.state == FindingState::Ok);
             match area {
                 _ if of_area.is_empty() => {}
                 _ if self.is_verbose => rows.extend(of_area.into_iter().map(Row::of_finding)),
-                _ if !is_healthy => rows.extend(self.not_ok(&of_area)),
+                _ if !is_healthy => others.extend(of_area),
                 FindingArea::Computer => {
                     let mut parts: Vec<String> = briefs.iter().map(|brief| (*brief).clone()).collect();
                     if security_warnings > 0 {
@@ -83,12 +83,18 @@ impl View {
                 }
             }
         }
+        rows.extend(self.not_ok(&others));
         self.rows(rows)
     }
 
+    /// The findings that are not as they should be, the worst first: it is the cause of the others, or hides them.
     fn not_ok<'a>(self, findings: &[&'a Finding]) -> Vec<Row<'a>> {
-        let wanted = findings.iter().filter(|found| self.is_verbose || found.state != FindingState::Ok);
-        wanted.map(|found| Row::of_finding(found)).collect()
+        let is_wanted = |found: &&&Finding| self.is_verbose || found.state != FindingState::Ok;
+        let mut wanted: Vec<&Finding> = findings.iter().filter(is_wanted).copied().collect();
+        if !self.is_verbose {
+            wanted.sort_by_key(|found| std::cmp::Reverse(found.state));
+        }
+        wanted.into_iter().map(Row::of_finding).collect()
     }
 
     /// Several profiles: the unhealthy ones under headings, and the names of the others.

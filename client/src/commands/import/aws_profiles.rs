@@ -101,7 +101,9 @@ fn without_credentials(profile: &str, vault: Option<&str>) -> String {
         Some(vault) => {
             format!("{vault} keeps the credentials of the AWS profile {profile}, where Rolecall cannot read them")
         }
-        None => format!("the AWS profile {profile} has no credentials that Rolecall can use"),
+        None => format!(
+            "the AWS profile {profile} has no credentials that Rolecall can use; to name another: --aws-profile NAME"
+        ),
     }
 }
 

@@ -100,7 +100,7 @@ impl Plan {
         let mut plan =
             Self { rows: contexts.iter().map(unchanged_row).collect(), users: Vec::new(), profiles: Vec::new() };
         let names: HashSet<&str> = contexts.iter().map(|context| context.name.as_str()).collect();
-        let mut taken: HashSet<String> = config.profile_names().into_iter().collect();
+        let mut taken: HashSet<String> = config.all_profile_names().into_iter().collect();
         for (name, user) in eks_users {
             let is_wanted = |index: &usize| wanted.only.is_empty() || wanted.only.contains(&contexts[*index].name);
             let is_wanted = user.contexts.iter().any(is_wanted);

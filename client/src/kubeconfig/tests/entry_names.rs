@@ -64,6 +64,18 @@ fn upsert_updates_users_of_other_names_in_place() {
 }
 
 #[test]
+fn upsert_refuses_to_move_the_cluster_of_another_tool() {
+    let text = "apiVersion: v1\nkind: Config\nclusters:\n- {name: shared, cluster: {server: https://theirs.example}}\n\
+        contexts:\n- {name: theirs, context: {cluster: shared, user: admin}}\n\
+        - {name: mine, context: {cluster: shared, user: rc}}\nusers:\n- {name: admin, user: {token: secret}}\n\
+        - {name: rc, user: {exec: {apiVersion: client.authentication.k8s.io/v1, command: rolecall, args: [token, prod]}}}\n";
+    let fixture = Fixture::with(text);
+    let error = upsert(&fixture.files(), &[entry("prod")], None).unwrap_err();
+    assert!(matches!(&error, KubeconfigError::ClusterShared { context, .. } if context == "theirs"), "{error}");
+    assert_eq!(fixture.read("config"), text);
+}
+
+#[test]
 fn use_context_finds_the_context_of_a_profile() {
     let fixture = Fixture::with(&RENAMED.replace(&format!("current-context: {ARN}"), "current-context: web"));
     use_context(&fixture.files(), "prod", None).unwrap();

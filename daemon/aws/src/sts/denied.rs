@@ -60,9 +60,7 @@ fn unstated(action: &str) -> &'static str {
         "sts:SetSourceIdentity" => {
             "Allow sts:SetSourceIdentity in the trust policy of every role of the chain and in your own permissions."
         }
-        _ => {
-            "Check the role's trust policy and your own permissions: both must allow it. To find the cause, run: rolecall doctor"
-        }
+        _ => "Check the role's trust policy and your own permissions: both must allow it.",
     }
 }
 

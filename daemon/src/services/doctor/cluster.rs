@@ -6,7 +6,7 @@ use std::time::Duration;
 use rolecall_protocol::{ErrorCode, EventKind, Finding, FindingArea, FindingState};
 
 use super::describe::{self, Description, Whereabouts};
-use super::diagnosis::{Diagnosis, Fatal, plugin_failure};
+use super::diagnosis::{Diagnosis, Fatal, UNAUTHORIZED, plugin_failure};
 use super::path;
 use crate::pin;
 use rolecall_aws::cluster::ca_sha256;
@@ -99,6 +99,8 @@ pub(super) async fn check(
         Some(finding) if is_accepted || finding.state != FindingState::Problem => {
             diagnosis.found(as_warning(finding)).await;
         }
+        // The name is in the token, so the API server of another name rejects it.
+        Some(finding) if answered == Some(false) => return Err(finding.consequence(UNAUTHORIZED).into()),
         Some(finding) => return Err(finding.into()),
         None => {}
     }
@@ -146,10 +148,10 @@ fn compare(diagnosis: &Diagnosis<'_>, cluster: &EksCluster, asked: &Result<Answe
     let (code, cause) = if server != Some(pin.server.as_str()) {
         (
             "cluster_recreated",
-            "has another API server than the profile was added with: it was deleted and created again",
+            "has another API server than the pin of the profile: it was deleted and created again, or the pin is wrong",
         )
     } else if ca.is_some() && pin.ca_sha256.is_some() && ca != pin.ca_sha256 {
-        ("cluster_ca_changed", "has another certificate authority than the profile was added with")
+        ("cluster_ca_changed", "has another certificate authority than the pin of the profile")
     } else if matches!(asked, Err(NotAsked::PinMismatch)) {
         let cause = "the kubeconfig has another API server or certificate authority than the cluster and the pin";
         return Some(pin_mismatch(diagnosis, cause).fix(format!("rolecall kubeconfig {}", profile.name)));
@@ -201,7 +203,7 @@ fn not_asked(diagnosis: &Diagnosis<'_>, reason: &NotAsked) -> Finding {
 /// Returns the finding of a cluster that works, and that EKS does not know in the account of the role.
 fn of_other_account(diagnosis: &Diagnosis<'_>) -> Finding {
     let cause = format!(
-        "EKS has no cluster {} in the account of {}; it may be of another account",
+        "EKS has no cluster {} in the account of {}; it may be in another account or region",
         diagnosis.profile.cluster,
         diagnosis.identity()
     );
@@ -235,7 +237,7 @@ fn missing(diagnosis: &Diagnosis<'_>, found: &Whereabouts) -> Finding {
         ),
         Whereabouts::Unknown if profile.pin.is_some() => (
             "cluster_deleted",
-            format!("{absent}, which the profile was added with: it was deleted"),
+            format!("{absent}, and the pinned API server does not answer: it was probably deleted"),
             format!("If it is gone for good: rolecall remove {}", profile.name),
         ),
         Whereabouts::Unknown => (

@@ -201,7 +201,9 @@ async fn check_clock(diagnosis: &Diagnosis<'_>) {
     let skew = status.skew_seconds.unsigned_abs();
     let side = if status.skew_seconds > 0 { "behind" } else { "ahead of" };
     let finding = if status.corrected {
-        let cause = format!("clock is {} {side} AWS", duration_text(Duration::from_secs(skew)));
+        // To the nearest minute: AWS's time has whole seconds.
+        let shown = (skew + 30) / 60 * 60;
+        let cause = format!("clock is {} {side} AWS", duration_text(Duration::from_secs(shown)));
         Finding::warning(FindingArea::Source, "clock", "clock_wrong", cause)
             .consequence(
                 "Rolecall corrects it in its own calls; the AWS CLI, browsers and other programs fail with errors such as \

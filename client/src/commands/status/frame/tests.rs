@@ -109,7 +109,12 @@ fn compose_without_profiles_has_a_hint() {
     let mut status = sample();
     status.profiles.clear();
     let text = drawn(&picture(&status), true, Some(80), Some(24));
-    assert!(text.starts_with("  there are no profiles yet. Add one: rolecall add --help\n\nAs of"), "{text}");
+    assert!(
+        text.starts_with(
+            "  there are no profiles yet. Begin with: rolecall import, rolecall discover or\n  rolecall add\n\nAs of"
+        ),
+        "{text}"
+    );
 }
 
 #[test]
