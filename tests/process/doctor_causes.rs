@@ -166,8 +166,8 @@ fn clock_that_is_wrong_by_seven_minutes_is_named() {
     let fixture = Fixture::added();
     let Some(clock) = FakeTime::new(&fixture.sandbox) else { return skipped("libfaketime") };
     fixture.rolecall(&["agent", "stop"]).assert_ok();
-    // The doctor names full minutes.
-    clock.set(SignedDuration::from_secs(7 * 60 + 30));
+    // The doctor names the nearest minute.
+    clock.set(SignedDuration::from_mins(7));
     let daemon = clock.start_daemon(&fixture.sandbox);
     let cause = Cause::of(&fixture, 0).assert("clock_wrong");
     assert!(cause.text.contains("clock is 7 min ahead of AWS"), "{}", cause.text);
