@@ -141,6 +141,16 @@ impl ConfigFile {
         ConfigFile::parse(path, &original.text)
     }
 
+    /// Returns the path that the file was read from.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns the text that was read.
+    pub(crate) fn original_text(&self) -> &str {
+        &self.original_text
+    }
+
     /// Returns the text with all changes.
     pub(crate) fn text(&self) -> String {
         let text = match &self.preamble {

@@ -142,6 +142,20 @@ fn undo_restores_the_bytes_and_removes_the_profile() {
 }
 
 #[test]
+fn undo_keeps_the_record_of_an_absent_kubeconfig() {
+    let (fixture, before) = fixture();
+    import(&fixture, &["--yes"]).assert_ok();
+    let (path, away) = (fixture.sandbox.kubeconfig(), fixture.sandbox.kubeconfig().with_extension("away"));
+    fs::rename(&path, &away).unwrap();
+    let said = import(&fixture, &["--undo"]);
+    assert!(said.assert_code(1).stderr.contains("config is absent; when it is there again"), "{said}");
+    assert!(config(&fixture).contains("[profiles.prod]"));
+    fs::rename(&away, &path).unwrap();
+    import(&fixture, &["--undo"]).assert_ok();
+    assert_eq!(read(&fixture), before);
+}
+
+#[test]
 fn undo_goes_back_one_import_at_a_time_and_keeps_what_was_changed() {
     let (fixture, before) = fixture();
     let second = before.split_once("users:\n").unwrap().1.split_once("# the end").unwrap().0.replace(ARN, "edge");
@@ -257,6 +271,17 @@ fn question_on_terminals_of_40_and_80_columns() {
     terminal.assert_exit(1, HANG_GUARD);
     assert!(terminal.text().contains("no context was converted. Nothing was changed."), "{}", terminal.text());
     assert_eq!(read(&fixture), before);
+    // What was confirmed is what is done: a configuration that was changed since stays.
+    let terminal = on_terminal(&fixture, 80, true, "");
+    terminal.wait_for("[Y/n] ", HANG_GUARD);
+    fs::create_dir_all(fixture.config_path().parent().unwrap()).unwrap();
+    fs::write(fixture.config_path(), "# mine\n").unwrap();
+    terminal.type_text("\r");
+    terminal.assert_exit(1, HANG_GUARD);
+    assert_eq!((read(&fixture), config(&fixture)), (before.clone(), "# mine\n".to_owned()));
+    fs::remove_file(fixture.config_path()).unwrap();
+    let line = error_line(&import(&fixture, &["--undo"]), 1);
+    assert!(line.contains("there is no import to undo"), "{line}");
     let terminal = on_terminal(&fixture, 80, true, "");
     terminal.wait_for("[Y/n] ", HANG_GUARD);
     terminal.type_text("\r");

@@ -42,7 +42,8 @@ pub(crate) fn run(wanted: &Import, context: &Context) -> Result<(), CliError> {
     let path = context.config_path()?;
     let files = files(wanted.kubeconfig.as_deref())?;
     config_status::check_running_daemon_config(&path, &context.environment)?;
-    let plan = plan(wanted, &files, &AwsProfiles::read(), &ConfigFile::load(&path)?, context)?;
+    let config = ConfigFile::load(&path)?;
+    let plan = plan(wanted, &files, &AwsProfiles::read(), &config, context)?;
     match wanted.output.data() {
         Some(format) => output::print_data(format, &view::data(&plan))?,
         None => output::print(&view::table(&plan, context.screen.widened(wanted.output.is_wide())))?,
@@ -59,7 +60,7 @@ pub(crate) fn run(wanted: &Import, context: &Context) -> Result<(), CliError> {
     if let Some(tty) = tty {
         ask(&tty, count)?;
     }
-    apply::apply(&plan, &files, &path, context)?;
+    apply::apply(&plan, &files, config, context)?;
     if wanted.output.data().is_some() {
         return Ok(());
     }

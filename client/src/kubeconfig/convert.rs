@@ -63,8 +63,10 @@ impl OldUser {
 pub(crate) enum RestoreState {
     /// It is as before.
     Restored,
-    /// The file or the user is gone, or the user is as before already.
+    /// The user is gone, or as before already.
     NothingToDo,
+    /// The file is absent.
+    FileAbsent,
     /// It was edited since, and stays.
     Edited,
 }
@@ -115,7 +117,7 @@ pub(crate) fn restore(users: &[OldUser]) -> Result<(Vec<RestoreState>, Written),
         }
     }
     if paths.is_empty() {
-        return Ok((vec![RestoreState::NothingToDo; users.len()], Written::default()));
+        return Ok((vec![RestoreState::FileAbsent; users.len()], Written::default()));
     }
     transaction::edit_texts(&Files::of_paths(paths), |loaded| restored(loaded, users))
 }
@@ -173,7 +175,7 @@ fn old_user(file: &Path, user: &str, profile: &str, node: &UserNode, item: &Valu
 
 /// Returns what was done with each user, and the new texts.
 fn restored(loaded: &[LoadedFile], users: &[OldUser]) -> Result<(Vec<RestoreState>, Vec<NewText>), KubeconfigError> {
-    let mut results = vec![RestoreState::NothingToDo; users.len()];
+    let mut results: Vec<RestoreState> = users.iter().map(state_without_user).collect();
     let mut texts = Vec::new();
     for (file, loaded) in loaded.iter().enumerate() {
         let edits = TextEdits::new(loaded);
@@ -216,6 +218,11 @@ fn restored(loaded: &[LoadedFile], users: &[OldUser]) -> Result<(Vec<RestoreStat
         }
     }
     Ok((results, texts))
+}
+
+/// Returns the state of a user that no file has.
+fn state_without_user(old: &OldUser) -> RestoreState {
+    if old.file.exists() { RestoreState::NothingToDo } else { RestoreState::FileAbsent }
 }
 
 /// Whether a user is as the conversion left it, or as a later `rolecall kubeconfig` did.

@@ -18,11 +18,13 @@ use crate::kubeconfig::context_entry::{entry, new_entry_key, print_notes};
 use crate::kubeconfig::{self, Conversion, Entry, Files, OldUser};
 use crate::output;
 
-/// Carries out the plan.
-pub(super) fn apply(plan: &Plan, files: &Files, path: &Path, context: &Context) -> Result<(), CliError> {
+/// Carries out the plan, which was made from `config`. Errors if the configuration or one of the users was changed since.
+pub(super) fn apply(plan: &Plan, files: &Files, mut config: ConfigFile, context: &Context) -> Result<(), CliError> {
+    // First, so that of two imports at once the second sees what the first did.
+    let mut records = Records::load()?;
+    let path = &config.path().to_owned();
     let existed = path.exists();
-    let before = config_file::read_text(path)?;
-    let mut config = ConfigFile::load(path)?;
+    let before = config.original_text().to_owned();
     let old_sources = config.source_names();
     let entries = plan.profiles.iter().map(|profile| add_profile(profile, &mut config, context));
     let entries: Vec<Entry> = entries.collect::<Result<_, _>>()?;
@@ -30,7 +32,6 @@ pub(super) fn apply(plan: &Plan, files: &Files, path: &Path, context: &Context) 
     let old_users = kubeconfig::check_convert(files, &conversions)?;
     check_with_daemon(&config, path, context)?;
 
-    let mut records = Records::load()?;
     records.imports.push(import(plan, path, &config, &old_sources, &old_users));
     records.save()?;
     let written = config_file::replace_text(path, &before, &config.text()).map_err(CliError::from);

@@ -220,13 +220,13 @@ fn undo_leaves_users_that_were_edited() {
         assert_eq!(results.iter().filter(|result| **result == RestoreState::Edited).count(), 1, "{edit:?}");
         assert!(text(&fixture.bytes()).contains(edit.1) && text(&fixture.bytes()).contains("get-token"));
     }
-    // A user, or the file, that is gone.
+    // A user that is gone, or the file: it may come back.
     let fixture = Fixture::new(&[("config", &before)]);
     let old = fixture.convert(&fixture.plan("rolecall import"));
     fs::write(fixture.path(), "").unwrap();
     assert!(kubeconfig::restore(&old).unwrap().0.iter().all(|result| *result == RestoreState::NothingToDo));
     fs::remove_file(fixture.path()).unwrap();
-    assert!(kubeconfig::restore(&old).unwrap().0.iter().all(|result| *result == RestoreState::NothingToDo));
+    assert!(kubeconfig::restore(&old).unwrap().0.iter().all(|result| *result == RestoreState::FileAbsent));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rolecall_protocol::{SourceName, sanitize_for_terminal};
 
-use super::record::{Addition, Import, Records};
+use super::record::{Addition, ConvertedUser, Import, Records};
 use crate::config_file::{self, ConfigFile, ConfigFileError};
 use crate::context::Context;
 use crate::daemon::{Daemon, config_status};
@@ -30,13 +30,13 @@ pub(super) fn undo(context: &Context) -> Result<(), CliError> {
         let users: Vec<OldUser> = import.users.iter().map(|user| user.old.clone()).collect();
         let (results, written) = kubeconfig::restore(&users)?;
         print_notes(&written.notes);
-        for (user, _) in import.users.iter().zip(&results).filter(|(_, result)| **result == RestoreState::Edited) {
-            output::print_note(&edited_text(&user.contexts, &user.old));
+        for (user, result) in import.users.iter().zip(&results) {
+            print_note_of_left(user, *result);
         }
-        if !users.is_empty() && results.iter().all(|result| *result == RestoreState::Edited) {
+        if !users.is_empty() && results.iter().all(|result| is_left(*result)) {
             continue;
         }
-        let removed = remove_additions(import)?;
+        let removed = remove_additions(import, &results)?;
         print_restored(import, &results, context)?;
         print_removed(&removed, &import.config, context)?;
         let left = left(import, &results, &removed);
@@ -47,18 +47,28 @@ pub(super) fn undo(context: &Context) -> Result<(), CliError> {
         return records.save();
     }
     Err(CliError::failed(
-        "no import can be undone: each converted user was edited since",
+        "no import can be undone: each converted user was edited since, or its file is absent",
         "Edit those users by hand, or restore a backup beside the kubeconfig (*.rolecall-backup-*)",
     ))
 }
 
-fn edited_text(contexts: &[String], old: &OldUser) -> String {
-    format!(
-        "the user {} in {} was edited since the import and stays (contexts: {})",
-        old.user,
-        display_path(&old.file),
-        contexts.join(", ")
-    )
+/// Whether a user stays in the record, for a later `--undo`.
+fn is_left(result: RestoreState) -> bool {
+    matches!(result, RestoreState::Edited | RestoreState::FileAbsent)
+}
+
+fn print_note_of_left(user: &ConvertedUser, result: RestoreState) {
+    let (contexts, file) = (user.contexts.join(", "), display_path(&user.old.file));
+    let name = &user.old.user;
+    match result {
+        RestoreState::Edited => output::print_note(&format!(
+            "the user {name} in {file} was edited since the import and stays (contexts: {contexts})"
+        )),
+        RestoreState::FileAbsent => output::print_note(&format!(
+            "the user {name} is not restored, since {file} is absent; when it is there again, run: rolecall import --undo"
+        )),
+        RestoreState::Restored | RestoreState::NothingToDo => {}
+    }
 }
 
 /// What was done with the profiles and sources of an import.
@@ -71,8 +81,10 @@ struct Removed {
 }
 
 /// Removes the profiles and sources of an import that are unchanged and in no other use.
-fn remove_additions(import: &Import) -> Result<Removed, CliError> {
-    let in_use = profiles_in_use(import);
+fn remove_additions(import: &Import, results: &[RestoreState]) -> Result<Removed, CliError> {
+    let mut in_use = profiles_in_use(import);
+    let absent = import.users.iter().zip(results).filter(|(_, result)| **result == RestoreState::FileAbsent);
+    in_use.extend(absent.map(|(user, _)| user.old.profile.clone()));
     let removed = config_file::edit(&import.config, |file| {
         let mut removed = Removed::default();
         for profile in &import.profiles {
@@ -142,18 +154,16 @@ fn print_removed(removed: &Removed, config: &Path, context: &Context) -> Result<
     Ok(())
 }
 
-/// Returns what is left to undo: the edited users, with their profiles.
+fn users_left<'a>(import: &'a Import, results: &'a [RestoreState]) -> impl Iterator<Item = &'a ConvertedUser> {
+    import.users.iter().zip(results).filter(|(_, result)| is_left(**result)).map(|(user, _)| user)
+}
+
+/// Returns what is left to undo: the users that were not restored, with their profiles.
 fn left(import: &Import, results: &[RestoreState], removed: &Removed) -> Option<Import> {
-    let users: Vec<_> = import
-        .users
-        .iter()
-        .zip(results)
-        .filter(|(_, result)| **result == RestoreState::Edited)
-        .map(|(user, _)| user.clone())
-        .collect();
+    let users: Vec<_> = users_left(import, results).cloned().collect();
     let of_users = |addition: &&Addition| users.iter().any(|user| user.old.profile == addition.name);
     let profiles = import.profiles.iter().filter(of_users).cloned().collect();
-    let is_left = |source: &&Addition| !removed.sources.contains(&source.name);
-    let sources = import.sources.iter().filter(is_left).cloned().collect();
+    let stays = |source: &&Addition| !removed.sources.contains(&source.name);
+    let sources = import.sources.iter().filter(stays).cloned().collect();
     (!users.is_empty()).then(|| Import { profiles, sources, users, ..import.clone() })
 }
