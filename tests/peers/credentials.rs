@@ -93,26 +93,29 @@ fn aws_cli_uses_each_way_to_a_session() {
     assert!(leaks.iter().all(|leak| leak.contains(" in the environment of ")), "{leaks:?}");
 }
 
-/// Fault matrix row 103.
+/// Fault matrix row 103. The test runs itself as a program of the SDK.
 #[test]
+#[allow(clippy::disallowed_methods)] // the program has an environment of its own
 fn rust_sdk_outlives_its_sessions() {
+    const STS_URL: &str = "ROLECALL_TEST_STS_URL";
+    if let Ok(url) = std::env::var(STS_URL) {
+        return rust_sdk_program(&url);
+    }
     let Some(fixture) = Fixture::new() else { return };
     fixture.aws.fault(Op::AssumeRole, Fault::ExpiresIn(SHORT).forever());
     fixture.rolecall(&["refresh", "prod"]).assert_ok();
     let program = std::env::current_exe().unwrap();
     let mut command = fixture.with_server([program.as_os_str()]);
-    command.args(["--exact", "credentials::rust_sdk_program", "--ignored"]).env("STS_URL", fixture.aws.endpoint());
+    command.args(["--exact", "credentials::rust_sdk_outlives_its_sessions"]).env(STS_URL, fixture.aws.endpoint());
     let said = fixture.sandbox.run(&mut command);
     said.assert_ok();
     assert!(said.stdout.contains("1 passed"), "{said}");
+    assert!(fixture.hand_outs() >= 3, "{said}");
 }
 
-/// The program of the test above: calls STS with the credentials that the SDK finds, until it has used three sessions.
-#[tokio::test]
-#[ignore = "a program that rust_sdk_outlives_its_sessions runs"]
-#[allow(clippy::disallowed_methods)] // a program of its own, with an environment of its own
-async fn rust_sdk_program() {
-    let url = std::env::var("STS_URL").unwrap();
+/// Calls STS with the credentials that the SDK finds, until it has used three sessions.
+#[tokio::main(flavor = "current_thread")]
+async fn rust_sdk_program(url: &str) {
     let config = aws_config::defaults(aws_config::BehaviorVersion::latest()).load().await;
     let settings = aws_sdk_sts::config::Builder::from(&config).endpoint_url(url).build();
     let sts = aws_sdk_sts::Client::from_conf(settings);
