@@ -4,7 +4,7 @@ use rolecall_harness::{Output, Sandbox, Terminal};
 use serde_json::{Value, json};
 
 use crate::fake_access::{Answer, FakeAccess};
-use crate::fixture::{HANG_GUARD, error_line, without_terminal};
+use crate::fixture::{HANG_GUARD, at_width, error_line, without_terminal};
 
 const IAM: &str = "arn:aws:iam::111122223333";
 
@@ -66,13 +66,7 @@ fn rolecall(sandbox: &Sandbox, arguments: &[&str]) -> Output {
 }
 
 fn in_terminal(sandbox: &Sandbox, width: u16, is_colored: bool, command: &str) -> Terminal {
-    let mut shell = sandbox.command("sh");
-    let client = sandbox.rolecall().get_program().to_str().unwrap().to_owned();
-    shell.args(["-c", &format!("stty cols {width}; exec {client} {command}")]);
-    if !is_colored {
-        shell.env("NO_COLOR", "1");
-    }
-    sandbox.terminal(&mut shell)
+    sandbox.terminal(&mut at_width(sandbox, width, is_colored, command))
 }
 
 #[track_caller]

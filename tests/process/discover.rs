@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 
 use rolecall_harness::{ApiServer, Clock, Terminal, within};
 
-use crate::fixture::{ACCOUNT, Fixture, HANG_GUARD, REGION, ROLE, error_line, kill, without_terminal};
+use crate::fixture::{ACCOUNT, Fixture, HANG_GUARD, REGION, ROLE, at_width, error_line, kill, without_terminal};
 
 /// A cluster of the user itself, beside `prod`, which accepts a role only.
 fn with_lab() -> (Fixture, ApiServer) {
@@ -33,9 +33,7 @@ fn files(fixture: &Fixture) -> [Vec<u8>; 3] {
 
 /// Runs `rolecall` at a terminal of this width.
 fn at_terminal(fixture: &Fixture, arguments: &str, width: u16) -> Terminal {
-    let mut command = fixture.sandbox.command("sh");
-    command.args(["-c", &format!("stty cols {width}; exec rolecall {arguments}")]);
-    let terminal = fixture.sandbox.terminal(&mut command);
+    let terminal = fixture.sandbox.terminal(&mut at_width(&fixture.sandbox, width, true, arguments));
     terminal.resize(24, width);
     terminal
 }

@@ -8,7 +8,7 @@ use rolecall_harness::{Output, Role, Sandbox, Terminal};
 use serde_json::{Value, json};
 
 use crate::fake_access::{Answer, FakeAccess};
-use crate::fixture::{Fixture, HANG_GUARD, REGION, error_line, kill, profile};
+use crate::fixture::{Fixture, HANG_GUARD, REGION, at_width, error_line, kill, profile};
 
 const AUDITOR: &str = "arn:aws:iam::111122223333:role/auditor";
 
@@ -24,10 +24,7 @@ fn with_unmapped_role() -> Fixture {
 
 /// Runs the command on a terminal of this width and returns what it shows.
 fn on_terminal(sandbox: &Sandbox, width: u16, locale: &str, command: &str) -> Terminal {
-    let mut shell = sandbox.command("sh");
-    let client = sandbox.rolecall().get_program().to_str().unwrap().to_owned();
-    shell.args(["-c", &format!("stty cols {width}; exec {client} {command}")]).env("NO_COLOR", "1").env("LANG", locale);
-    sandbox.terminal(&mut shell)
+    sandbox.terminal(at_width(sandbox, width, false, command).env("LANG", locale))
 }
 
 /// Returns the codes of the findings on the computer and of all profiles that are not as they should be.

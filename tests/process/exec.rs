@@ -8,7 +8,7 @@ use std::process::Command;
 use rolecall_harness::{Output, Terminal};
 use serde_json::Value;
 
-use crate::fixture::{Fixture, HANG_GUARD, error_line, without_terminal};
+use crate::fixture::{Fixture, HANG_GUARD, at_width, error_line, without_terminal};
 use crate::shell::protect;
 
 impl Fixture {
@@ -62,13 +62,8 @@ fn exec_passes_status_and_signals_on() {
 
 /// Starts `rolecall exec prod` of a protected profile at a terminal of this width.
 fn asked(fixture: &Fixture, width: u16, is_colored: bool) -> Terminal {
-    let mut command = fixture.sandbox.command("sh");
-    let script = format!("stty cols {width}; exec rolecall exec prod -- sh -c 'test -t 0 && stty size; exit 9'");
-    command.args(["-c", &script]);
-    if !is_colored {
-        command.env("NO_COLOR", "1");
-    }
-    let terminal = fixture.sandbox.terminal(&mut command);
+    let arguments = "exec prod -- sh -c 'test -t 0 && stty size; exit 9'";
+    let terminal = fixture.sandbox.terminal(&mut at_width(&fixture.sandbox, width, is_colored, arguments));
     terminal.wait_for("Continue? [y/N] ", HANG_GUARD);
     terminal
 }

@@ -135,6 +135,16 @@ pub(crate) fn without_terminal(sandbox: &Sandbox) -> Command {
     command
 }
 
+/// Returns a command that runs the client with these arguments, in the words of a shell, at a terminal of this width.
+pub(crate) fn at_width(sandbox: &Sandbox, width: u16, is_colored: bool, arguments: &str) -> Command {
+    let mut command = sandbox.command("sh");
+    command.args(["-c", &format!("stty cols {width}; exec rolecall {arguments}")]);
+    if !is_colored {
+        command.env("NO_COLOR", "1");
+    }
+    command
+}
+
 /// Asserts this exit code and an empty standard output, and returns the one line on standard error.
 #[track_caller]
 pub(crate) fn error_line(said: &Output, code: i32) -> String {

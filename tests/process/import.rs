@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rolecall_harness::{Output, Terminal};
 
-use crate::fixture::{Fixture, HANG_GUARD, REGION, ROLE, error_line, without_terminal};
+use crate::fixture::{Fixture, HANG_GUARD, REGION, ROLE, at_width, error_line, without_terminal};
 
 const ARN: &str = "arn:aws:eks:eu-west-1:111122223333:cluster/prod";
 
@@ -240,13 +240,8 @@ fn secret_in_an_entry_is_refused_and_not_printed() {
 
 /// Runs the command on a terminal of this width.
 fn on_terminal(fixture: &Fixture, width: u16, is_colored: bool, arguments: &str) -> Terminal {
-    let mut shell = fixture.sandbox.command("sh");
-    let client = fixture.sandbox.rolecall().get_program().to_str().unwrap().to_owned();
-    shell.args(["-c", &format!("stty cols {width}; exec {client} import {arguments}")]);
-    if !is_colored {
-        shell.env("NO_COLOR", "1");
-    }
-    fixture.sandbox.terminal(&mut shell)
+    let mut command = at_width(&fixture.sandbox, width, is_colored, &format!("import {arguments}"));
+    fixture.sandbox.terminal(&mut command)
 }
 
 #[test]

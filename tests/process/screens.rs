@@ -2,7 +2,7 @@
 
 use rolecall_harness::{Fault, Op};
 
-use crate::fixture::{Fixture, HANG_GUARD, ROLE, profile};
+use crate::fixture::{Fixture, HANG_GUARD, ROLE, at_width, profile};
 
 /// Two profiles with sessions, and one whose role AWS denies.
 fn fixture() -> Fixture {
@@ -18,13 +18,7 @@ fn fixture() -> Fixture {
 
 /// The output of a command on a terminal of this width.
 fn on_terminal(fixture: &Fixture, width: u16, is_colored: bool, command: &str) -> String {
-    let mut shell = fixture.sandbox.command("sh");
-    let client = fixture.sandbox.rolecall().get_program().to_str().unwrap().to_owned();
-    shell.args(["-c", &format!("stty cols {width}; exec {client} {command}")]);
-    if !is_colored {
-        shell.env("NO_COLOR", "1");
-    }
-    let terminal = fixture.sandbox.terminal(&mut shell);
+    let terminal = fixture.sandbox.terminal(&mut at_width(&fixture.sandbox, width, is_colored, command));
     terminal.assert_exit(0, HANG_GUARD);
     let has_color = terminal.raw().contains("\u{1b}[");
     assert_eq!(has_color, is_colored, "{command}: {:?}", terminal.raw());

@@ -4,11 +4,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::Command;
 
 use rolecall_harness::{Output, within};
 
-use crate::fixture::{Fixture, HANG_GUARD, ROLE, error_line, profile, without_terminal};
+use crate::fixture::{Fixture, HANG_GUARD, ROLE, at_width, error_line, profile, without_terminal};
 
 /// `prod` with a context and `staging` with another; the current context is `prod`.
 pub(crate) fn two_profiles() -> Fixture {
@@ -229,12 +228,8 @@ fn add_protected_marks_the_profile() {
 
 /// Starts `rolecall shell prod` of a protected profile at a terminal of this width.
 fn asked(fixture: &Fixture, width: u16, is_colored: bool) -> rolecall_harness::Terminal {
-    let mut command: Command = fixture.sandbox.command("sh");
-    command.args(["-c", &format!("stty cols {width}; exec rolecall shell prod")]).env("SHELL", "/bin/sh");
-    if !is_colored {
-        command.env("NO_COLOR", "1");
-    }
-    let terminal = fixture.sandbox.terminal(&mut command);
+    let mut command = at_width(&fixture.sandbox, width, is_colored, "shell prod");
+    let terminal = fixture.sandbox.terminal(command.env("SHELL", "/bin/sh"));
     terminal.wait_for("Continue? [y/N] ", HANG_GUARD);
     terminal
 }

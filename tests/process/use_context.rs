@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 
 use rolecall_harness::Terminal;
 
-use crate::fixture::{Fixture, HANG_GUARD, error_line, without_terminal};
+use crate::fixture::{Fixture, HANG_GUARD, at_width, error_line, without_terminal};
 use crate::shell::{protect, two_profiles};
 
 /// The profiles `prod`, which is current, and `staging`, and the context `minikube` of another tool in front of them.
@@ -78,12 +78,7 @@ fn use_without_terminal_or_name_is_a_usage_error() {
 
 /// Starts `rolecall use` with its result in a file, at a terminal of this width.
 fn list(fixture: &Fixture, width: u16, is_colored: bool) -> Terminal {
-    let mut command = fixture.sandbox.command("sh");
-    command.args(["-c", &format!("stty cols {width}; exec rolecall use >~/result")]);
-    if !is_colored {
-        command.env("NO_COLOR", "1");
-    }
-    let terminal = fixture.sandbox.terminal(&mut command);
+    let terminal = fixture.sandbox.terminal(&mut at_width(&fixture.sandbox, width, is_colored, "use >~/result"));
     terminal.resize(24, width);
     terminal.wait_screen(HANG_GUARD, |screen| screen.contains("minikube") && screen.contains("Esc leaves"));
     terminal
