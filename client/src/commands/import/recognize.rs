@@ -149,7 +149,7 @@ impl Reading {
                 Effect::ExternalId => meaning.external_id = Some(value).filter(|id| !id.is_empty()),
                 Effect::SessionName => meaning.session_name = Some(value).filter(|name| !name.is_empty()),
                 Effect::ForwardSessionName => meaning.session_name = Some("{source_session}".to_owned()),
-                Effect::Ignored | Effect::Command => {}
+                Effect::Ignored | Effect::Command | Effect::IdpAccount => {}
                 Effect::Refused(why) => return Err(why.to_owned()),
             }
         }

@@ -17,6 +17,8 @@ pub(super) enum Effect {
     Role,
     Region,
     Profile,
+    /// The account of saml2aws, which names the AWS profile if nothing else does.
+    IdpAccount,
     ExternalId,
     SessionName,
     ForwardSessionName,
@@ -151,7 +153,7 @@ pub(super) const GRANTED: &[OptionSpec] = &[
 
 /// The options of `saml2aws exec`.
 pub(super) const SAML2AWS: &[OptionSpec] = &[
-    short('a', value("--idp-account", Effect::Cluster)),
+    short('a', value("--idp-account", Effect::IdpAccount)),
     short('p', value("--profile", Effect::Profile)),
     value("--exec-profile", Effect::Profile),
     short('r', value("--region", Effect::Region)),

@@ -105,7 +105,7 @@ fn vault(
         |wanted| parsed.options.iter().rev().find(|(effect, _)| *effect == wanted).map(|(_, value)| value.clone());
     let profile = if is_saml {
         // saml2aws writes the credentials into the AWS profile `saml` if nothing else is configured.
-        last(Effect::Profile).or_else(|| last(Effect::Cluster)).unwrap_or_else(|| "saml".to_owned())
+        last(Effect::Profile).or_else(|| last(Effect::IdpAccount)).unwrap_or_else(|| "saml".to_owned())
     } else {
         parsed.positionals.get(1).cloned().ok_or("it names no AWS profile")?
     };
