@@ -118,5 +118,7 @@ fn precise_sleep() {
 }
 
 fn print(times: &[Duration]) {
-    times.iter().for_each(|time| println!("{}", time.as_nanos()));
+    for time in times {
+        println!("{}", time.as_nanos());
+    }
 }
