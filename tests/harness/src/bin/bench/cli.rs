@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn part_and_subcommand_are_told_apart() {
+    fn part_and_subcommand_are_distinct() {
         let parsed = |arguments: &[&str]| Cli::try_parse_from([&["measure"], arguments].concat());
         assert_eq!(parsed(&["client", "memory"]).unwrap().measure.parts, ["client", "memory"]);
         let compare = parsed(&["compare", "a.json", "b.json", "--threshold", "5"]).unwrap().command;

@@ -112,6 +112,11 @@ impl Row {
         }
     }
 
+    /// The value with its unit.
+    fn measured_text(&self) -> String {
+        format!("{} {}", number::text(self.value), self.unit).trim_end().to_owned()
+    }
+
     /// The spread as it is printed, for example `1.44–1.49`. Empty without a spread.
     fn spread_text(&self) -> String {
         let range = |Spread { low, high }: Spread| format!("{}–{}", number::text(low), number::text(high));

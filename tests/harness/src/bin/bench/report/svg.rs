@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use super::{Bar, Report, Row, number};
 
-const WIDTH: f64 = 860.0;
+const WIDTH: f64 = 940.0;
 const MARGIN: f64 = 16.0;
 /// Where the bars begin, and their greatest length.
-const LEFT: f64 = 380.0;
-const LENGTH: f64 = 300.0;
+const LEFT: f64 = 400.0;
+const LENGTH: f64 = 240.0;
 const LINE: f64 = 24.0;
 const BAR_HEIGHT: f64 = 14.0;
 const TITLE: f64 = 36.0;
@@ -49,8 +49,10 @@ impl Report {
         let mut canvas = Canvas { text: String::new(), y: MARGIN };
         canvas.times(&self.rows);
         canvas.bars(&self.rows);
-        canvas.y += LINE;
-        canvas.write(MARGIN, "quiet", &self.machine.to_string());
+        for line in [self.machine.hardware(), self.machine.software()] {
+            canvas.y += LINE;
+            canvas.write(MARGIN, "quiet", &line);
+        }
         let height = canvas.y + MARGIN;
         format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" \
@@ -80,11 +82,7 @@ impl Canvas {
         while mark <= last {
             let (x, micros) = (LEFT + position(10_f64.powf(mark)), 10_f64.powf(mark));
             self.vertical(x, top, "grid");
-            self.add(&format!(
-                "<text class=\"quiet\" text-anchor=\"middle\" x=\"{x:.1}\" y=\"{:.1}\">{}</text>",
-                self.y + LINE,
-                duration(micros)
-            ));
+            self.centred(x, self.y + LINE, &duration(micros));
             mark += 1.0;
         }
         self.y += LINE + MARGIN;
@@ -93,15 +91,16 @@ impl Canvas {
     /// Draws how much of its limit each row with a bar uses.
     fn bars(&mut self, rows: &[Row]) {
         self.title("Measured, as a share of the limit");
-        let top = self.y + LINE - BAR_HEIGHT;
+        let (top, limit) = (self.y + LINE - BAR_HEIGHT, LEFT + LENGTH / MAX_SHARE);
+        self.centred(limit, self.y + 6.0, "limit");
         for row in rows {
             let Some(share) = share_of_limit(row) else { continue };
             let class = if row.miss().is_some_and(|miss| miss > 0.0) { "missed" } else { "met" };
-            let beyond = if share > MAX_SHARE { " ▸" } else { "" };
-            let value = format!("{}{beyond} ({} {})", number::text(row.value), row.bar_text(), row.unit);
-            self.row(&row.what, share.min(MAX_SHARE) / MAX_SHARE * LENGTH, class, value.trim_end());
+            let beyond = if share > MAX_SHARE { "▸ " } else { "" };
+            let value = format!("{beyond}{}, limit {}", row.measured_text(), row.bar_text());
+            self.row(&row.what, share.min(MAX_SHARE) / MAX_SHARE * LENGTH, class, &value);
         }
-        self.vertical(LEFT + LENGTH / MAX_SHARE, top, "line");
+        self.vertical(limit, top, "line");
     }
 
     fn title(&mut self, title: &str) {
@@ -110,7 +109,7 @@ impl Canvas {
         self.y += LINE / 2.0;
     }
 
-    /// Draws a bar with its label before and its value behind it.
+    /// Draws a bar with its label before it and its value in a column behind all bars.
     fn row(&mut self, label: &str, length: f64, class: &str, value: &str) {
         self.y += LINE;
         let top = self.y - BAR_HEIGHT + 2.0;
@@ -122,7 +121,7 @@ impl Canvas {
             self.y,
             escaped(label),
             length.max(1.0),
-            LEFT + length.max(1.0) + 6.0,
+            LEFT + LENGTH + 12.0,
             self.y,
             escaped(value)
         ));
@@ -134,6 +133,10 @@ impl Canvas {
             "<line class=\"{class}\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{top:.1}\" y2=\"{:.1}\"/>",
             self.y + 6.0
         ));
+    }
+
+    fn centred(&mut self, x: f64, y: f64, text: &str) {
+        self.add(&format!("<text class=\"quiet\" text-anchor=\"middle\" x=\"{x:.1}\" y=\"{y:.1}\">{text}</text>"));
     }
 
     fn write(&mut self, x: f64, class: &str, text: &str) {
@@ -181,8 +184,8 @@ mod tests {
         report.add(Row::new("daemon", "rate", 1.6, "×").at_least(0.8));
         let svg = report.svg();
         assert!(svg.contains("650 ms") && svg.contains("aws eks &lt;get-token&gt;") && svg.contains("10 ms"));
-        assert!(svg.contains("class=\"missed\"") && svg.contains("class=\"met\" x=\"380\""));
-        assert!(svg.contains("width=\"75.0\""), "half of the limit is a quarter of the axis");
+        assert!(svg.contains("class=\"missed\"") && svg.contains("class=\"met\" x=\"400\""));
+        assert!(svg.contains("width=\"60.0\""), "half of the limit is a quarter of the axis");
         assert!(svg.contains("prefers-color-scheme: dark"));
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Report, Row, number};
+use super::{Report, Row};
 
 /// Space between two columns.
 const GAP: usize = 2;
@@ -32,6 +32,5 @@ impl Report {
 }
 
 fn cells(row: &Row) -> [String; 6] {
-    let measured = format!("{} {}", number::text(row.value), row.unit);
-    [row.part.clone(), row.what.clone(), row.bar_text(), measured, row.spread_text(), row.verdict()]
+    [row.part.clone(), row.what.clone(), row.bar_text(), row.measured_text(), row.spread_text(), row.verdict()]
 }
