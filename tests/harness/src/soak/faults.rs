@@ -56,9 +56,6 @@ impl FaultKind {
         Self::ClockBack,
     ];
 
-    /// How many of them need no libfaketime.
-    pub const WITHOUT_CLOCK: usize = 6;
-
     /// Returns its name for the user.
     pub const fn name(self) -> &'static str {
         match self {
@@ -80,7 +77,7 @@ impl FaultKind {
     }
 
     /// Whether it needs libfaketime.
-    pub(super) const fn needs_clock(self) -> bool {
+    pub const fn needs_clock(self) -> bool {
         matches!(self, Self::Sleep | Self::ClockAhead | Self::ClockBack)
     }
 }

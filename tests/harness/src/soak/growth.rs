@@ -5,7 +5,7 @@ use std::fs;
 /// A third with fewer samples is not judged.
 const MIN_SAMPLES: usize = 3;
 /// Memory that comes and goes without a leak, in KiB.
-const MEMORY_SLACK: u64 = 1024;
+const MEMORY_SLACK: u64 = 256;
 /// The same as a part of the memory.
 const MEMORY_SLACK_PERCENT: u64 = 10;
 /// Descriptors that come and go: idle connections to AWS.

@@ -22,6 +22,8 @@ pub struct Progress {
     pub answers: usize,
     /// Violations so far.
     pub violations: usize,
+    /// The first of them.
+    pub texts: Vec<String>,
     /// The daemon's private memory in KiB, at the last sample.
     pub memory: Option<u64>,
 }

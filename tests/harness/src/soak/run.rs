@@ -174,28 +174,20 @@ impl Soak<'_> {
 impl Soak<'_> {
     fn disturb(&self, progress: &mut impl FnMut(&Progress)) {
         let mut faults = Faults::new(self.setup, &self.ledger, &self.ahead, &self.sts, self.options.seed);
-        let mut kinds = FaultKind::ALL.to_vec();
-        if self.setup.machine_clock.is_none() {
-            kinds.retain(|kind| !kind.needs_clock());
+        if !faults.has_clock() {
             self.report().off.push("sleep and clock faults: libfaketime is not installed".to_owned());
         }
-        faults.random.shuffle(&mut kinds);
-        // After a restart no fault of the clock is possible.
-        kinds.sort_by_key(|kind| *kind == FaultKind::Restart);
         self.wait_for_answers(None);
-        let mut rounds = 0;
-        let mut programs = 0;
-        while let Some(kind) = self.next_fault(&kinds, rounds, &mut faults) {
-            progress(&self.progress(kind));
-            self.set_fault(kind.name());
-            if let Err(problem) = faults.begin(kind) {
-                self.violation(&problem);
+        let (mut rounds, mut programs) = (0, 0);
+        // Every fault once in a random order, and again.
+        let mut queue = Self::shuffled(&mut faults);
+        while !self.is_over(&queue) {
+            if queue.is_empty() {
+                queue = Self::shuffled(&mut faults);
             }
-            *self.report().faults.entry(kind).or_default() += 1;
-            self.wait_for_answers(Some(&mut faults.random));
-            faults.end(kind);
-            self.set_fault("none");
-            self.wait_for_answers(Some(&mut faults.random));
+            let Some(kind) = queue.pop().and_then(|kind| self.possible(kind, &faults)) else { continue };
+            progress(&self.progress(kind));
+            self.disturb_once(kind, &mut faults);
             programs += usize::from(kind.replaces_program());
             self.sample(programs);
             rounds += 1;
@@ -205,33 +197,51 @@ impl Soak<'_> {
         }
     }
 
+    /// Begins and ends one fault.
+    fn disturb_once(&self, kind: FaultKind, faults: &mut Faults<'_>) {
+        self.set_fault(kind.name());
+        if let Err(problem) = faults.begin(kind) {
+            self.violation(&problem);
+        }
+        *self.report().faults.entry(kind).or_default() += 1;
+        self.wait_for_answers(Some(&mut faults.random));
+        faults.end(kind);
+        self.set_fault("none");
+        self.wait_for_answers(Some(&mut faults.random));
+    }
+
     fn progress(&self, fault: FaultKind) -> Progress {
         let memory = self.samples().last().map(|sample| sample.memory);
         let report = self.report();
-        let (answers, violations) = (report.answers(), report.violations);
-        Progress { elapsed: self.begin.elapsed(), fault, answers, violations, memory }
+        let (answers, violations, texts) = (report.answers(), report.violations, report.texts.clone());
+        Progress { elapsed: self.begin.elapsed(), fault, answers, violations, texts, memory }
     }
 
-    /// Returns the fault of a round; `None` at the end. In the second half of a run with a time, the daemon's program
-    /// stays, so that its growth shows.
-    fn next_fault(&self, kinds: &[FaultKind], round: usize, faults: &mut Faults<'_>) -> Option<FaultKind> {
-        let time = match self.options.length {
-            SoakLength::EachFaultOnce => return kinds.get(round).copied(),
-            SoakLength::For(time) => time,
-        };
-        let elapsed = self.begin.elapsed();
-        if elapsed >= time {
-            return None;
+    /// Returns every fault in a random order, to be taken from the end. A restart is the last one: no fault of the clock
+    /// is possible between it and a kill.
+    fn shuffled(faults: &mut Faults<'_>) -> Vec<FaultKind> {
+        let mut kinds = FaultKind::ALL.to_vec();
+        faults.random.shuffle(&mut kinds);
+        kinds.sort_by_key(|kind| *kind != FaultKind::Restart);
+        kinds
+    }
+
+    fn is_over(&self, queue: &[FaultKind]) -> bool {
+        match self.options.length {
+            SoakLength::EachFaultOnce => queue.is_empty(),
+            SoakLength::For(time) => self.begin.elapsed() >= time,
         }
-        let is_second_half = elapsed >= time / 2;
+    }
+
+    /// Returns the fault if it is possible now. In the second half of a run with a time, the daemon's program stays, so that
+    /// its growth shows; a daemon without the clock for the faults of that half is killed before.
+    fn possible(&self, kind: FaultKind, faults: &Faults<'_>) -> Option<FaultKind> {
+        let is_second_half = matches!(self.options.length, SoakLength::For(time) if self.begin.elapsed() >= time / 2);
         if is_second_half && !faults.has_clock() && self.setup.machine_clock.is_some() {
             return Some(FaultKind::Kill);
         }
-        let has_clock = faults.has_clock();
-        let is_possible =
-            |kind: &FaultKind| (has_clock || !kind.needs_clock()) && !(is_second_half && kind.replaces_program());
-        let possible: Vec<FaultKind> = kinds.iter().copied().filter(is_possible).collect();
-        faults.random.choice(possible)
+        let is_impossible = is_second_half && kind.replaces_program() || kind.needs_clock() && !faults.has_clock();
+        (!is_impossible).then_some(kind)
     }
 
     /// Waits for the answers of a round and, in a run with a time, a random time.
