@@ -82,9 +82,9 @@ case $prefix in
 esac
 prefix=${prefix%/}
 # systemd and launchd would each need their own quoting for these characters.
-case $prefix in
+case $prefix$HOME in
 *[\"\'\\\$%\&\|\<\>\`]* | *'
-'*) fail 2 "the folder's name must not contain quotes, line breaks or any of \\ \$ % & | < > \`: $prefix" ;;
+'*) fail 2 "the folders must not contain quotes, line breaks or any of \\ \$ % & | < > \`: $prefix, $HOME" ;;
 esac
 if [ "$(id -u)" = 0 ] && [ -n "${SUDO_UID:-}" ] && [ $service != none ]; then
     fail 2 'with sudo the service would belong to root; run it as your own user, or add --no-service'
@@ -281,8 +281,13 @@ completion fish "$share/fish/vendor_completions.d/rolecall.fish"
 if [ $service = none ]; then
     say skipped "the service files (--no-service)"
 elif [ "$system" = Darwin ]; then
-    sed "s|/usr/local/bin/rolecalld|$bin/rolecalld|" install/launchd/rolecalld.plist >"$work/plist"
+    changed=no
+    sed -e "s|/usr/local/bin/rolecalld|$bin/rolecalld|" -e "s|<string>HOME/|<string>$HOME/|" \
+        install/launchd/rolecalld.plist >"$work/plist"
     put "$work/plist" "$agents/$label.plist" 644
+    plist_changed=$changed
+    # The daemon rejects a socket in a folder that other users can enter.
+    (umask 077 && mkdir -p "$HOME/Library/Application Support/rolecall/run")
     enable="launchctl bootstrap gui/$(id -u) $agents/$label.plist"
 elif has systemctl; then
     changed=no
@@ -307,9 +312,12 @@ if [ $dry_run = yes ]; then
 fi
 
 socket_is_systemds() { has systemctl && systemctl --user --quiet is-active rolecalld.socket 2>/dev/null; }
+socket_is_launchds() { [ "$system" = Darwin ] && launchctl print "gui/$(id -u)/$label" >/dev/null 2>&1; }
 daemon_runs() {
     if socket_is_systemds; then
         systemctl --user --quiet is-active rolecalld.service
+    elif socket_is_launchds; then
+        launchctl print "gui/$(id -u)/$label" | grep -q 'state = running'
     else
         "$bin/rolecall" agent status >/dev/null 2>&1
     fi
@@ -317,12 +325,19 @@ daemon_runs() {
 
 if [ $service = enabled ]; then
     if [ "$system" = Darwin ]; then
-        if launchctl print "gui/$(id -u)/$label" >/dev/null 2>&1; then
+        if socket_is_launchds && [ "$plist_changed" = no ]; then
             say unchanged 'the agent is loaded in launchd'
         else
-            "$bin/rolecall" agent stop >/dev/null 2>&1 || true
+            # A daemon that the client started owns the socket's path, which launchd needs.
+            launchctl bootout "gui/$(id -u)/$label" 2>/dev/null || "$bin/rolecall" agent stop >/dev/null 2>&1 || true
+            # bootout returns before the daemon has ended; launchd kills it after ExitTimeOut.
+            seconds=0
+            while socket_is_launchds && [ $seconds -lt 15 ]; do
+                sleep 1
+                seconds=$((seconds + 1))
+            done
             launchctl bootstrap "gui/$(id -u)" "$agents/$label.plist"
-            say enabled "$label in launchd; start it with: launchctl kickstart gui/$(id -u)/$label"
+            say enabled "$label: launchd starts the daemon with the first call"
         fi
     elif socket_is_systemds && systemctl --user --quiet is-enabled rolecalld.socket; then
         say unchanged 'rolecalld.socket is enabled'
@@ -365,4 +380,7 @@ if grep -qsE 'aws-iam-authenticator|get-token' "${kubeconfig%%:*}"; then
     echo "Next: $command import      (moves your EKS contexts in; with --dry-run it only shows how)"
 else
     echo "Next: $command add      (asks for your first cluster)"
+if [ $service = files ] && ! socket_is_systemds && ! socket_is_launchds; then
+    echo 'The client starts the daemon when it needs it. To let the service manager start it instead, run:'
+    echo "  $enable"
 fi

@@ -244,10 +244,8 @@ mod tests {
         let written = read(&path);
         assert_eq!(written.iter().map(|record| record.operation.as_str()).collect::<Vec<_>>(), ["one", "two", "three"]);
         assert!(written.iter().all(|record| record.decision == AuditDecision::Allowed && record.lost == 0));
-        if cfg!(target_os = "linux") {
-            assert_eq!(written[0].parents[0].pid, std::os::unix::process::parent_id());
-            assert!(written[0].parents.len() <= MAX_PARENTS);
-        }
+        assert_eq!(written[0].parents[0].pid, std::os::unix::process::parent_id());
+        assert!(written[0].parents.len() <= MAX_PARENTS);
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         let status = audit.status().unwrap();
         assert_eq!((status.file.as_str(), status.lost, status.problem), (path.to_str().unwrap(), 0, None));

@@ -1,4 +1,4 @@
-//! Hardening of the process before anything else (M1, E1, F3). The only module with `unsafe`.
+//! Hardening of the process before anything else (M1, E1, F3). With `darwin`, the only module with `unsafe`.
 
 #![allow(unsafe_code)]
 
@@ -71,7 +71,8 @@ pub unsafe fn harden_process() -> Result<Hardened, HardenError> {
 /// Call it before anything in this process opens a descriptor.
 unsafe fn close_inherited() {
     let is_restart = std::env::args_os().any(|argument| argument.as_encoded_bytes().starts_with(HANDOVER_OPTION));
-    #[allow(clippy::disallowed_methods)] // how a service manager passes sockets
+    #[cfg(target_os = "linux")]
+    #[allow(clippy::disallowed_methods)] // how systemd passes sockets
     let passed = std::env::var("LISTEN_FDS").ok().and_then(|count| count.parse::<u16>().ok()).unwrap_or_default();
     if is_restart {
         return;
@@ -83,8 +84,12 @@ unsafe fn close_inherited() {
         let first = nix::libc::c_uint::from(passed) + 3;
         nix::libc::syscall(nix::libc::SYS_close_range, first, nix::libc::c_uint::MAX, 0_u32);
     }
-    #[cfg(not(target_os = "linux"))]
-    let _ = passed;
+    // launchd passes sockets on request only.
+    #[cfg(target_os = "macos")]
+    // SAFETY: the caller promises that no descriptor from 3 on is in use.
+    unsafe {
+        crate::darwin::close_descriptors();
+    }
 }
 
 /// Makes the process not dumpable, and returns whether it was dumpable before. Sets the process's name, which the kernel takes
@@ -98,9 +103,10 @@ fn forbid_dumps() -> Result<bool, HardenError> {
     Ok(was_dumpable)
 }
 
-#[cfg(not(target_os = "linux"))]
+/// Forbids debuggers. No restart on macOS keeps state that could have been read before, so the answer is no.
+#[cfg(target_os = "macos")]
 fn forbid_dumps() -> Result<bool, HardenError> {
-    Ok(false)
+    crate::darwin::deny_debuggers().map(|()| false).map_err(HardenError::Dumpable)
 }
 
 /// An open program with its arguments and this process's environment. It is prepared before a `fork`, after which a child of a

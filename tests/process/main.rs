@@ -36,8 +36,11 @@ mod entry_key;
 mod environment;
 mod exec;
 mod files;
+#[cfg(target_os = "linux")]
 mod handover;
+#[cfg(target_os = "linux")]
 mod handover_attack;
+#[cfg(target_os = "linux")]
 mod handover_program;
 mod import;
 mod includes;

@@ -94,7 +94,6 @@ mod tests {
     use super::*;
 
     /// Fault matrix row 109.
-    #[cfg(target_os = "linux")]
     #[test]
     fn client_process_is_the_parent_of_the_peer() {
         let own = i32::try_from(std::process::id()).unwrap();
