@@ -159,12 +159,9 @@ fn append(file: &mut Option<LogFile>, path: &Path, line: &str) -> std::io::Resul
 
 /// Returns the parents of a process that still run.
 fn parents(client: &Process) -> Vec<AuditProcess> {
-    let parents = std::iter::successors(client.find_parent(), Process::find_parent);
-    let described = |parent: Process| {
-        let executable = parent.executable();
-        to_audit(&parent, executable.filter(|_| parent.is_running()))
-    };
-    parents.take(MAX_PARENTS).map(described).collect()
+    let above = |(process, _): &(Process, _)| process.find_parent_program();
+    let parents = std::iter::successors(client.find_parent_program(), above);
+    parents.take(MAX_PARENTS).map(|(parent, executable)| to_audit(&parent, executable)).collect()
 }
 
 /// Returns a process as the log has it.
