@@ -329,6 +329,15 @@ fn announce(line: &StartupLine) {
     drop(writeln!(out, "{line}").and_then(|()| out.flush()));
 }
 
+/// Prints a text on standard output.
+pub(crate) fn print(text: &str) -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
 /// Prints one line on standard error.
 pub(crate) fn print_error(line: &str) {
     drop(writeln!(std::io::stderr().lock(), "{line}"));
