@@ -7,9 +7,13 @@ mod system;
 #[path = "processes/darwin.rs"]
 mod system;
 
+use std::fs::File;
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
+/// Longer than any `/proc/PID/stat`: a name of up to 64 bytes and 51 numbers of up to 20 digits (proc_pid_stat(5)).
+const MAX_STAT_BYTES: usize = 2048;
 /// The longest path of a program that is kept, in bytes (PATH_MAX of Linux).
 const MAX_PATH_BYTES: usize = 4096;
 
@@ -33,6 +37,21 @@ impl Process {
     #[must_use]
     pub fn find(pid: u32) -> Option<Self> {
         system::find(pid)
+        let mut text = [0; MAX_STAT_BYTES];
+        // One read returns the whole text.
+        let length = File::open(format!("/proc/{pid}/stat")).ok()?.read(&mut text).ok()?;
+        Self::parse(pid, &String::from_utf8_lossy(text.get(..length)?))
+    }
+
+    /// Parses `/proc/PID/stat`: fields 4, 6 and 22, counted from 1 (proc_pid_stat(5)). Field 2 is the command's name in
+    /// parentheses, which may itself have parentheses.
+    fn parse(pid: u32, text: &str) -> Option<Self> {
+        let (before, rest) = text.rsplit_once(')')?;
+        let (_, command) = before.split_once('(')?;
+        let mut fields = rest.split_ascii_whitespace();
+        let parent = fields.nth(1)?.parse().ok()?;
+        let (session, started) = (fields.nth(1)?.parse().ok()?, fields.nth(15)?.parse().ok()?);
+        Some(Self { pid, started, parent, session, command: command.to_owned() })
     }
 
     /// Returns the parent, or `None` if it has ended. A process that started later has got the parent's id.
@@ -41,10 +60,12 @@ impl Process {
         Self::find(self.parent).filter(|parent| parent.started <= self.started)
     }
 
-    /// Whether the process still runs. What was read of it before then belongs to it, and not to a later process with its id.
+    /// Returns the parent as [`Self::find_parent`] does, with the path of its program.
     #[must_use]
-    pub fn is_running(&self) -> bool {
-        Self::find(self.pid).is_some_and(|now| now.started == self.started)
+    pub fn find_parent_program(&self) -> Option<(Self, Option<String>)> {
+        // The path is read first: if the parent still runs after that, no other process had its id.
+        let executable = executable(self.parent);
+        Some((self.find_parent()?, executable))
     }
 
     /// Returns the path of the program. `None` if the process has ended, or forbids debugging.
@@ -53,6 +74,7 @@ impl Process {
         let path = system::program_path(self.pid)?;
         let bytes = path.as_os_str().as_bytes();
         Some(String::from_utf8_lossy(bytes.get(..MAX_PATH_BYTES).unwrap_or(bytes)).into_owned())
+        executable(self.pid)
     }
 
     /// Returns the device and inode of the program. `None` as for [`Self::executable`].
@@ -60,6 +82,12 @@ impl Process {
     pub fn program_file(&self) -> Option<(u64, u64)> {
         system::program_metadata(self.pid).map(|file| (file.dev(), file.ino()))
     }
+}
+
+fn executable(pid: u32) -> Option<String> {
+    let path = std::fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+    let bytes = path.as_os_str().as_bytes();
+    Some(String::from_utf8_lossy(bytes.get(..MAX_PATH_BYTES).unwrap_or(bytes)).into_owned())
 }
 
 #[cfg(test)]
@@ -76,8 +104,7 @@ mod tests {
         assert_eq!(own.executable().unwrap(), path.to_str().unwrap());
         assert!(own.program_file().is_some());
         assert_eq!(Process::find(u32::MAX), None);
-        // The id belongs to a process that started at another time.
-        assert!(own.is_running() && !Process { started: own.started + 1, ..own.clone() }.is_running());
+        assert_eq!(own.find_parent_program(), Some((parent.clone(), parent.executable())));
         let child = Process { started: 0, ..own };
         assert_eq!(child.find_parent().map(|parent| parent.started), (parent.started == 0).then_some(0));
     }
