@@ -1,0 +1,70 @@
+//! The cost for one kubectl: `rolecall token` with a cached session, as a whole process.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::Context;
+use crate::counts::{instructions, system_calls};
+use crate::fixture::Fixture;
+use crate::load::{durations, launched};
+use crate::report::{Report, Row};
+use crate::sample::Sample;
+
+const PART: &str = "client";
+/// Runs of each program.
+const ROUNDS: usize = 1000;
+/// Runs in one block.
+pub(crate) const BLOCK: usize = 25;
+
+pub(crate) fn measure(context: &Context, report: &mut Report) {
+    let fixture = Fixture::new(1);
+    let _daemon = fixture.start(&context.programs);
+    let (nothing, mut token) = (fixture.sandbox.command("/bin/true"), fixture.token_command(&context.programs));
+    fixture.sandbox.run(&mut token).assert_ok();
+    let [base, ours] = in_turn(&context.programs.load, [&nothing, &token]);
+    let time = |what: &str, runs: &[Duration], share| {
+        let Sample { value, spread } = Sample::micros(runs, share, BLOCK);
+        Row::new(PART, what, value, "µs").spread(spread)
+    };
+    let ratio = Sample::ratio(&ours, &base, BLOCK);
+    let what = "rolecall token, whole process, median";
+    report.add(Row::new(PART, what, ratio.value, "× /bin/true").spread(ratio.spread).at_most(0.9));
+    count(context, report, &nothing, &token);
+    report.add(time("/bin/true, median", &base, 0.5).in_chart("/bin/true"));
+    report.add(time("rolecall token, median", &ours, 0.5).in_chart("rolecall token"));
+    report.add(time("rolecall token, p99", &ours, 0.99));
+}
+
+/// Adds instructions and system calls of both programs.
+fn count(context: &Context, report: &mut Report, nothing: &Command, token: &Command) {
+    let load = &context.programs.load;
+    for (name, command, bars) in [("rolecall token", token, Some((60_000.0, 30.0))), ("/bin/true", nothing, None)] {
+        match instructions(load, command) {
+            Ok(counted) => {
+                let row = Row::new(PART, format!("{name}, user instructions ({})", counted.tool), counted.count, "");
+                report.add(bars.map_or(row.clone(), |(bar, _)| row.at_most(bar)));
+            }
+            Err(reason) => report.missing(format!("{name}, user instructions"), reason),
+        }
+        match system_calls(load, command) {
+            Ok(calls) => {
+                let row = Row::new(PART, format!("{name}, system calls"), calls, "");
+                report.add(bars.map_or(row.clone(), |(_, bar)| row.at_most(bar)));
+            }
+            Err(reason) => report.missing(format!("{name}, system calls"), reason),
+        }
+    }
+}
+
+/// Runs two programs alternately, [`ROUNDS`] times each, each time as the child of a new process.
+pub(crate) fn in_turn(load: &Path, programs: [&Command; 2]) -> [Vec<Duration>; 2] {
+    let mut programs = programs.map(|program| launched(load, program));
+    let mut runs = [Vec::new(), Vec::new()];
+    for _ in 0..ROUNDS {
+        for (program, runs) in programs.iter_mut().zip(&mut runs) {
+            runs.extend(durations(program));
+        }
+    }
+    runs
+}
