@@ -92,10 +92,11 @@ pub(crate) fn open(socket: &Path, requests: &Path, rate: usize, time: Duration) 
     print(&latencies.into_inner().expect("no thread panicked"));
 }
 
-/// Waits for a line on standard input, opens all connections and sends on each before it reads the first response. Prints the time
+/// Prints `ready`, waits for a line on standard input, opens all connections and sends on each before it reads the first response. Prints the time
 /// from that line until each response was read.
 pub(crate) fn burst(socket: &Path, requests: &Path, clients: usize) {
     let requests = Requests::read(requests);
+    println!("ready");
     stdin().read_line(&mut String::new()).expect("standard input is readable");
     let begin = Instant::now();
     let open = |_| {

@@ -4,7 +4,7 @@
 //! rolecall-load serve  SOCKET BYTES                         empty server, whose responses have a body of this length
 //! rolecall-load closed SOCKET REQUESTS MODE CLIENTS MILLIS  sends as fast as the server responds; MODE: reuse or connect
 //! rolecall-load open   SOCKET REQUESTS RATE MILLIS          sends RATE requests a second, on a connection each
-//! rolecall-load burst  SOCKET REQUESTS CLIENTS              after a line on stdin, sends on all connections at once
+//! rolecall-load burst  SOCKET REQUESTS CLIENTS              prints ready; after a line on stdin, sends on all connections at once
 //! rolecall-load launch PROGRAM ARGUMENT…                    runs a program once
 //! ```
 //!

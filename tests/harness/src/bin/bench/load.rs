@@ -1,9 +1,9 @@
 //! The load generator, and the two servers that it compares: a daemon and an empty server on the same kind of socket.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Lines, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use rolecall_harness::Daemon;
@@ -130,16 +130,23 @@ pub(crate) fn burst(context: &Context, fixture: &Fixture, processes: usize, clie
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the load generator can be started")
     };
     let mut running: Vec<Child> = (0..processes).map(start).collect();
-    // A process that is ready to read starts at the line; the first ones start while the last ones get theirs.
+    let mut outputs: Vec<_> = running.iter_mut().map(|child| lines_of(child.stdout.take())).collect();
+    for output in &mut outputs {
+        output.next().expect("the load generator is ready").expect("its output is text");
+    }
     for child in &mut running {
         child.stdin.take().expect("stdin is piped").write_all(b"\n").expect("the load generator reads");
     }
-    let output = |child: Child| {
-        let output = child.wait_with_output().expect("the load generator can be waited for");
-        assert!(output.status.success(), "a caller was not served: {}", output.status);
-        lines(&output.stdout).into_iter().map(nanos).collect::<Vec<_>>()
-    };
-    running.into_iter().flat_map(output).collect()
+    let served = outputs.into_iter().flatten().map(|line| nanos(number(&line.expect("its output is text")))).collect();
+    for mut child in running {
+        let status = child.wait().expect("the load generator can be waited for");
+        assert!(status.success(), "a caller was not served: {status}");
+    }
+    served
+}
+
+fn lines_of(stdout: Option<ChildStdout>) -> Lines<BufReader<ChildStdout>> {
+    BufReader::new(stdout.expect("stdout is piped")).lines()
 }
 
 /// Runs a command of the load generator. Returns the numbers that it prints.
@@ -156,7 +163,11 @@ pub(crate) fn durations(command: &mut Command) -> Vec<Duration> {
 
 fn lines(output: &[u8]) -> Vec<f64> {
     let text = String::from_utf8_lossy(output);
-    text.lines().map(|line| line.parse().expect("the load generator prints numbers")).collect()
+    text.lines().map(number).collect()
+}
+
+fn number(line: &str) -> f64 {
+    line.parse().expect("the load generator prints numbers")
 }
 
 fn nanos(number: f64) -> Duration {
