@@ -287,7 +287,7 @@ elif [ "$system" = Darwin ]; then
     put "$work/plist" "$agents/$label.plist" 644
     plist_changed=$changed
     # The daemon rejects a socket in a folder that other users can enter.
-    (umask 077 && mkdir -p "$HOME/Library/Application Support/rolecall/run")
+    [ $dry_run = yes ] || (umask 077 && mkdir -p "$HOME/Library/Application Support/rolecall/run")
     enable="launchctl bootstrap gui/$(id -u) $agents/$label.plist"
 elif has systemctl; then
     changed=no
@@ -360,7 +360,7 @@ if [ $programs_changed = yes ] && daemon_runs; then
         warn "the old daemon still runs: ${said#* }"
     fi
 fi
-if [ $service = files ] && ! socket_is_systemds; then
+if [ $service = files ] && ! socket_is_systemds && ! socket_is_launchds; then
     echo 'The client starts the daemon when it needs it. To let the service manager start it instead, run:'
     echo "  $enable"
 fi
@@ -380,7 +380,4 @@ if grep -qsE 'aws-iam-authenticator|get-token' "${kubeconfig%%:*}"; then
     echo "Next: $command import      (moves your EKS contexts in; with --dry-run it only shows how)"
 else
     echo "Next: $command add      (asks for your first cluster)"
-if [ $service = files ] && ! socket_is_systemds && ! socket_is_launchds; then
-    echo 'The client starts the daemon when it needs it. To let the service manager start it instead, run:'
-    echo "  $enable"
 fi

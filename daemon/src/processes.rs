@@ -7,13 +7,9 @@ mod system;
 #[path = "processes/darwin.rs"]
 mod system;
 
-use std::fs::File;
-use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
-/// Longer than any `/proc/PID/stat`: a name of up to 64 bytes and 51 numbers of up to 20 digits (proc_pid_stat(5)).
-const MAX_STAT_BYTES: usize = 2048;
 /// The longest path of a program that is kept, in bytes (PATH_MAX of Linux).
 const MAX_PATH_BYTES: usize = 4096;
 
@@ -37,21 +33,6 @@ impl Process {
     #[must_use]
     pub fn find(pid: u32) -> Option<Self> {
         system::find(pid)
-        let mut text = [0; MAX_STAT_BYTES];
-        // One read returns the whole text.
-        let length = File::open(format!("/proc/{pid}/stat")).ok()?.read(&mut text).ok()?;
-        Self::parse(pid, &String::from_utf8_lossy(text.get(..length)?))
-    }
-
-    /// Parses `/proc/PID/stat`: fields 4, 6 and 22, counted from 1 (proc_pid_stat(5)). Field 2 is the command's name in
-    /// parentheses, which may itself have parentheses.
-    fn parse(pid: u32, text: &str) -> Option<Self> {
-        let (before, rest) = text.rsplit_once(')')?;
-        let (_, command) = before.split_once('(')?;
-        let mut fields = rest.split_ascii_whitespace();
-        let parent = fields.nth(1)?.parse().ok()?;
-        let (session, started) = (fields.nth(1)?.parse().ok()?, fields.nth(15)?.parse().ok()?);
-        Some(Self { pid, started, parent, session, command: command.to_owned() })
     }
 
     /// Returns the parent, or `None` if it has ended. A process that started later has got the parent's id.
@@ -71,9 +52,6 @@ impl Process {
     /// Returns the path of the program. `None` if the process has ended, or forbids debugging.
     #[must_use]
     pub fn executable(&self) -> Option<String> {
-        let path = system::program_path(self.pid)?;
-        let bytes = path.as_os_str().as_bytes();
-        Some(String::from_utf8_lossy(bytes.get(..MAX_PATH_BYTES).unwrap_or(bytes)).into_owned())
         executable(self.pid)
     }
 
@@ -85,7 +63,7 @@ impl Process {
 }
 
 fn executable(pid: u32) -> Option<String> {
-    let path = std::fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+    let path = system::program_path(pid)?;
     let bytes = path.as_os_str().as_bytes();
     Some(String::from_utf8_lossy(bytes.get(..MAX_PATH_BYTES).unwrap_or(bytes)).into_owned())
 }
