@@ -16,11 +16,16 @@ pub(crate) struct Programs {
 
 /// Returns the given programs, and builds those that are not given.
 pub(crate) fn programs(paths: &ProgramPaths) -> Programs {
-    Programs {
-        client: paths.client.as_deref().map_or_else(client, absolute),
-        daemon: paths.daemon.as_deref().map_or_else(|| release("rolecalld"), absolute),
-        load: release("rolecall-load"),
-    }
+    let [client, daemon] = shipped(paths);
+    Programs { client, daemon, load: release("rolecall-load") }
+}
+
+/// Returns the client and the daemon.
+pub(crate) fn shipped(paths: &ProgramPaths) -> [PathBuf; 2] {
+    [
+        paths.client.as_deref().map_or_else(client, absolute),
+        paths.daemon.as_deref().map_or_else(|| release("rolecalld"), absolute),
+    ]
 }
 
 /// Returns a path for programs that run in another folder, such as that of their sandbox.

@@ -25,6 +25,7 @@ mod report;
 mod sample;
 mod scale;
 mod size;
+mod soak;
 mod socket;
 mod start;
 mod throughput;
@@ -87,6 +88,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Some(Subcommands::Compare { before, now, threshold }) => compare(&before, &now, threshold.percent),
+        Some(Subcommands::Soak { soak, programs }) => Ok(soak::run(&soak, &programs)),
         None => measure(&cli.measure),
     };
     match done {
