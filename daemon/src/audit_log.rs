@@ -159,12 +159,14 @@ fn append(file: &mut Option<LogFile>, path: &Path, line: &str) -> std::io::Resul
 
 /// Returns the parents of a process that still run.
 fn parents(client: &Process) -> Vec<AuditProcess> {
-    let parents = std::iter::successors(client.find_parent(), Process::find_parent);
-    let described = |parent: Process| {
-        let executable = parent.executable();
-        to_audit(&parent, executable.filter(|_| parent.is_running()))
-    };
-    parents.take(MAX_PARENTS).map(described).collect()
+    let (mut parents, mut child) = (Vec::with_capacity(MAX_PARENTS), client.clone());
+    while parents.len() < MAX_PARENTS
+        && let Some((parent, executable)) = child.find_parent_program()
+    {
+        parents.push(to_audit(&parent, executable));
+        child = parent;
+    }
+    parents
 }
 
 /// Returns a process as the log has it.

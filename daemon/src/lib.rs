@@ -32,6 +32,7 @@ pub mod desktop_notifications;
 pub mod services;
 
 pub mod agent;
+pub mod memory;
 pub mod prompt_state;
 
 pub mod handover;

@@ -41,18 +41,18 @@ impl Process {
         Self::find(self.parent).filter(|parent| parent.started <= self.started)
     }
 
-    /// Whether the process still runs. What was read of it before then belongs to it, and not to a later process with its id.
+    /// Returns the parent as [`Self::find_parent`] does, with the path of its program.
     #[must_use]
-    pub fn is_running(&self) -> bool {
-        Self::find(self.pid).is_some_and(|now| now.started == self.started)
+    pub fn find_parent_program(&self) -> Option<(Self, Option<String>)> {
+        // The path is read first: if the parent still runs after that, no other process had its id.
+        let executable = executable(self.parent);
+        Some((self.find_parent()?, executable))
     }
 
     /// Returns the path of the program. `None` if the process has ended, or forbids debugging.
     #[must_use]
     pub fn executable(&self) -> Option<String> {
-        let path = system::program_path(self.pid)?;
-        let bytes = path.as_os_str().as_bytes();
-        Some(String::from_utf8_lossy(bytes.get(..MAX_PATH_BYTES).unwrap_or(bytes)).into_owned())
+        executable(self.pid)
     }
 
     /// Returns the device and inode of the program. `None` as for [`Self::executable`].
@@ -60,6 +60,12 @@ impl Process {
     pub fn program_file(&self) -> Option<(u64, u64)> {
         system::program_metadata(self.pid).map(|file| (file.dev(), file.ino()))
     }
+}
+
+fn executable(pid: u32) -> Option<String> {
+    let path = system::program_path(pid)?;
+    let bytes = path.as_os_str().as_bytes();
+    Some(String::from_utf8_lossy(bytes.get(..MAX_PATH_BYTES).unwrap_or(bytes)).into_owned())
 }
 
 #[cfg(test)]
@@ -76,8 +82,7 @@ mod tests {
         assert_eq!(own.executable().unwrap(), path.to_str().unwrap());
         assert!(own.program_file().is_some());
         assert_eq!(Process::find(u32::MAX), None);
-        // The id belongs to a process that started at another time.
-        assert!(own.is_running() && !Process { started: own.started + 1, ..own.clone() }.is_running());
+        assert_eq!(own.find_parent_program(), Some((parent.clone(), parent.executable())));
         let child = Process { started: 0, ..own };
         assert_eq!(child.find_parent().map(|parent| parent.started), (parent.started == 0).then_some(0));
     }

@@ -59,6 +59,7 @@ mod prompt;
 mod screens;
 mod secrets;
 mod shell;
+mod soak;
 mod sources;
 mod sources_and_config;
 mod start;

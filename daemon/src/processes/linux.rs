@@ -1,13 +1,19 @@
 //! Processes in `/proc`.
 
-use std::fs::{self, Metadata};
+use std::fs::{self, File, Metadata};
+use std::io::Read;
 use std::path::PathBuf;
 
 use super::Process;
 
+/// Longer than any `/proc/PID/stat`: a name of up to 64 bytes and 51 numbers of up to 20 digits (proc_pid_stat(5)).
+const MAX_STAT_BYTES: usize = 2048;
+
 pub(super) fn find(pid: u32) -> Option<Process> {
-    let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
-    parse(pid, &String::from_utf8_lossy(&text))
+    let mut text = [0; MAX_STAT_BYTES];
+    // One read returns the whole text.
+    let length = File::open(format!("/proc/{pid}/stat")).ok()?.read(&mut text).ok()?;
+    parse(pid, &String::from_utf8_lossy(text.get(..length)?))
 }
 
 /// Parses `/proc/PID/stat`: fields 4, 6 and 22, counted from 1 (proc_pid_stat(5)). Field 2 is the command's name in

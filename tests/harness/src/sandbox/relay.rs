@@ -165,7 +165,11 @@ impl Shared {
         let Ok(far) = TcpStream::connect(self.to) else { return };
         let _ = (near.set_nodelay(true), far.set_nodelay(true));
         let connection = Connection { near: near.into(), far: far.into(), blackholed: Arc::default() };
-        self.state().connections.push(connection.clone());
+        let mut state = self.state();
+        // The threads of an ended connection have dropped their copies.
+        state.connections.retain(|known| Arc::strong_count(&known.near) > 1);
+        state.connections.push(connection.clone());
+        drop(state);
         let back = connection.clone();
         thread::spawn(move || copy(&connection.near, &connection.far, &connection.blackholed));
         thread::spawn(move || copy(&back.far, &back.near, &back.blackholed));
