@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::error::Error;
-use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use apple_native_keyring_store::keychain::Store;
 use keyring_core::Entry;
@@ -31,8 +31,18 @@ const AUTH_FAILED: i32 = -25_293;
 const INTERACTION_NOT_ALLOWED: i32 = -25_308;
 const INTERACTION_REQUIRED: i32 = -25_315;
 
-/// Forbids dialogs in this process, as long as it has a value. A prompt holds the mutex.
-static DIALOGS_FORBIDDEN: Mutex<Option<KeychainUserInteractionLock>> = Mutex::new(None);
+/// The setting applies to the whole process.
+static DIALOGS: Mutex<Dialogs> = Mutex::new(Dialogs::Allowed);
+
+/// Whether this process may show dialogs of the keychain.
+enum Dialogs {
+    /// The setting of macOS for a new process.
+    Allowed,
+    /// No call shows one, until the value is dropped.
+    Forbidden(KeychainUserInteractionLock),
+    /// A prompt shows them. Other calls wait for its end.
+    Prompting,
+}
 
 /// A thread keeps no connection: the process has one.
 #[derive(Default)]
@@ -49,13 +59,13 @@ impl Connected {
     /// dialog is open. Shows none.
     #[allow(clippy::unused_self)] // as the other platform has it
     pub(super) fn store(&mut self, name: Option<&KeyName>) -> Result<Arc<CredentialStore>, KeyringError> {
-        let mut forbidden = match DIALOGS_FORBIDDEN.try_lock() {
-            Ok(forbidden) => forbidden,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return Err(KeyringError::Locked),
-        };
-        forbid_dialogs(&mut forbidden)?;
-        drop(forbidden);
+        let mut dialogs = dialogs();
+        match *dialogs {
+            Dialogs::Prompting => return Err(KeyringError::Locked),
+            Dialogs::Forbidden(_) => {}
+            Dialogs::Allowed => *dialogs = forbidden()?,
+        }
+        drop(dialogs);
         open(name)
     }
 }
@@ -68,18 +78,18 @@ pub(super) fn entry(store: &CredentialStore, service: &str, user: &str) -> keyri
 /// Makes macOS ask for the password of a locked keychain, and whether this program may read the access key of that name (or
 /// each) if another program created it. Blocks until the dialogs end.
 pub(super) fn unlock(name: Option<&KeyName>) -> Result<(), KeyringError> {
-    let mut forbidden = DIALOGS_FORBIDDEN.lock().unwrap_or_else(PoisonError::into_inner);
-    *forbidden = None;
+    *dialogs() = Dialogs::Prompting;
     let opened = open(name);
-    forbid_dialogs(&mut forbidden)?;
+    *dialogs() = forbidden().unwrap_or(Dialogs::Allowed);
     opened.map(drop)
 }
 
-fn forbid_dialogs(forbidden: &mut Option<KeychainUserInteractionLock>) -> Result<(), KeyringError> {
-    if forbidden.is_none() {
-        *forbidden = Some(SecKeychain::disable_user_interaction().map_err(of)?);
-    }
-    Ok(())
+fn dialogs() -> MutexGuard<'static, Dialogs> {
+    DIALOGS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn forbidden() -> Result<Dialogs, KeyringError> {
+    SecKeychain::disable_user_interaction().map(Dialogs::Forbidden).map_err(of)
 }
 
 /// Opens the login keychain and reads the access key of that name, or each. An open keychain stays as it is.
