@@ -161,10 +161,10 @@ fn yaml_is_used_in_the_kubeconfig_module() {
 }
 
 #[test]
-fn unsafe_code_is_in_harden_and_its_caller() {
-    only_in("unsafe {", &PRODUCT, &["daemon/src/harden.rs", "daemon/src/main.rs"]);
-    // What runs before `main`.
-    only_in("unsafe(link_section", &PRODUCT, &["client/src/closed_stdout.rs"]);
+fn unsafe_code_is_in_harden_and_both_main() {
+    only_in("unsafe {", &PRODUCT, &["client/src/main.rs", "daemon/src/harden.rs", "daemon/src/main.rs"]);
+    only_in("unsafe(no_mangle", &PRODUCT, &["client/src/main.rs"]);
+    only_in("unsafe(link_section", &PRODUCT, &[]);
 }
 
 #[test]
