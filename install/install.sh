@@ -109,7 +109,7 @@ target=$(cargo metadata --locked --no-deps --format-version 1 | sed -n 's/.*"tar
 host=$(rustc -vV | sed -n 's/^host: //p')
 [ -n "$host" ] || fail 1 'rustc -vV names no host'
 
-# kubectl starts the client for each token, and a static program starts a third faster. It needs libc.a.
+# kubectl starts the client for each token, and a static program starts faster. It needs libc.a.
 has_static_libc() {
     case $host in
     *-linux-gnu*) ;;
@@ -126,8 +126,8 @@ has_static_libc() {
 
 if has_static_libc; then
     say building 'rolecall, the client (static)'
-    # --target keeps the flag away from build scripts and macros.
-    RUSTFLAGS="${RUSTFLAGS:+$RUSTFLAGS }-C target-feature=+crt-static" \
+    # --target keeps the flags away from build scripts and macros.
+    RUSTFLAGS="${RUSTFLAGS:+$RUSTFLAGS }$(cat install/client.rustflags)" \
         cargo build --locked --profile client --target "$host" -p rolecall
     client=$target/$host/client/rolecall
 else

@@ -21,7 +21,7 @@ fn client() -> PathBuf {
     }
     let host = format!("{}-unknown-linux-gnu", env::consts::ARCH);
     let mut cargo = cargo(&["--profile", "client", "--package", "rolecall", "--target", &host]);
-    cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
+    cargo.env("RUSTFLAGS", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../install/client.rustflags")).trim());
     run(&mut cargo).join(host).join("client/rolecall")
 }
 
