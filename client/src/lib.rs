@@ -14,6 +14,7 @@ mod config_file;
 mod context;
 mod credential_server;
 mod daemon;
+mod debugging;
 mod environment;
 mod error;
 mod files;
@@ -42,19 +43,12 @@ pub use kubeconfig::fuzz;
 /// Does not rely on the runtime of the standard library, which `main.rs` leaves out.
 #[must_use]
 pub fn main(arguments: Vec<OsString>) -> u8 {
-    forbid_debugging();
+    debugging::forbid();
     standard_streams::open_closed();
     match fast_path(&arguments) {
         Some(name) => token::run(name, environment),
         None => command(arguments),
     }
-}
-
-/// Keeps other processes of the user from reading this one's memory, which may hold a passphrase or a token.
-fn forbid_debugging() {
-    #[cfg(target_os = "linux")]
-    // Cannot fail. Without it, a command still works.
-    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
 }
 
 /// Runs every command except the fast path.

@@ -33,13 +33,10 @@ pub(super) fn open_after_start(socket: &Path, deadline: Deadline) -> Result<Unix
 /// Connects, and checks that the folder is private, and that the socket and the listening process belong to this user
 /// (P3).
 ///
-/// Only this user can create a socket in a private folder, and Linux names the user of the process that listens. The socket's own
-/// metadata is therefore read only if the connection fails. Other systems do not name that user, so there it is read first.
+/// Only this user can create a socket in a private folder, and the kernel names the user of the process that listens. The socket's own
+/// metadata is therefore read only if the connection fails.
 pub(super) fn open(socket: &Path, deadline: Deadline) -> Result<UnixStream, CallError> {
     check_folder(socket.parent().unwrap_or(socket))?;
-    if !cfg!(target_os = "linux") {
-        check_socket(socket)?;
-    }
     let stream = match connect(socket, deadline.within(CONNECT_TIMEOUT)) {
         Err(error @ (CallError::NotRunning | CallError::Connect { .. })) => {
             return Err(check_socket(socket).err().unwrap_or(error));
@@ -47,7 +44,7 @@ pub(super) fn open(socket: &Path, deadline: Deadline) -> Result<UnixStream, Call
         result => result?,
     };
     match peer_uid(&stream) {
-        Ok(uid) if uid == location::own_uid() => Ok(stream),
+        Ok(uid) if uid == location::own_uid() || is_launchd(uid) => Ok(stream),
         Ok(uid) => Err(untrusted(socket, format!("served by uid {uid}"))),
         Err(error) => Err(untrusted(socket, format!("served by an unknown user ({error})"))),
     }
@@ -135,7 +132,7 @@ pub(super) fn new_socket() -> rustix::io::Result<OwnedFd> {
     rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(target_os = "macos")]
 pub(super) fn new_socket() -> rustix::io::Result<OwnedFd> {
     let fd = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
     rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::CLOEXEC)?;
@@ -148,11 +145,16 @@ fn peer_uid(stream: &UnixStream) -> rustix::io::Result<u32> {
     rustix::net::sockopt::socket_peercred(stream).map(|peer| peer.uid.as_raw())
 }
 
-/// Without peer credentials, the private folder and the owner of the socket are enough: otherwise only root could
-/// listen.
-#[cfg(not(target_os = "linux"))]
-fn peer_uid(_: &UnixStream) -> rustix::io::Result<u32> {
-    Ok(location::own_uid())
+#[cfg(target_os = "macos")]
+fn peer_uid(stream: &UnixStream) -> rustix::io::Result<u32> {
+    let peer = nix::unistd::getpeereid(stream);
+    peer.map(|(uid, _)| uid.as_raw()).map_err(|error| rustix::io::Errno::from_raw_os_error(error as i32))
+}
+
+/// Whether the listener may be launchd, which runs as root. macOS reports the user that called listen(2), and under launchd the
+/// daemon calls it only once it runs. Accepting root costs nothing: root can read the memory of every process.
+fn is_launchd(uid: u32) -> bool {
+    cfg!(target_os = "macos") && uid == 0
 }
 
 /// The process that listens.
@@ -161,8 +163,8 @@ pub(super) fn listener_pid(stream: &UnixStream) -> Option<rustix::process::Pid> 
     rustix::net::sockopt::socket_peercred(stream).ok().map(|peer| peer.pid)
 }
 
-/// Other systems do not report it.
-#[cfg(not(target_os = "linux"))]
+/// macOS reports the process that last used the listener, which may be launchd.
+#[cfg(target_os = "macos")]
 pub(super) fn listener_pid(_: &UnixStream) -> Option<rustix::process::Pid> {
     None
 }
