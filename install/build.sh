@@ -3,8 +3,8 @@
 #
 # Usage: install/build.sh [client|daemon]      (both without an argument)
 #
-# The client is a static program where the C library allows it: kubectl starts it for each token, and a static program
-# starts a third faster. The daemon is dynamic, so that it resolves names as the system does.
+# The client is a static program where the C library allows it, with the flags of client.rustflags: kubectl starts it for
+# each token, and such a program starts faster. The daemon is dynamic, so that it resolves names as the system does.
 
 set -eu
 
@@ -41,8 +41,8 @@ has_static_libc() {
 build_client() {
     if has_static_libc; then
         say building 'rolecall, the client (static)'
-        # --target keeps the flag away from build scripts and macros.
-        RUSTFLAGS="${RUSTFLAGS:+$RUSTFLAGS }-C target-feature=+crt-static" \
+        # --target keeps the flags away from build scripts and macros.
+        RUSTFLAGS="${RUSTFLAGS:+$RUSTFLAGS }$(cat install/client.rustflags)" \
             "$cargo" build --locked --profile client --target "$host" -p rolecall
         echo "$target/$host/client/rolecall"
     else

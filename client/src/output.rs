@@ -4,23 +4,21 @@
 //! Text is written with colours; `anstream` removes them where there is no terminal, and for `NO_COLOR`.
 
 use std::io::{self, Write};
-use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rolecall_protocol::is_unsafe_for_terminal;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
-use crate::closed_stdout;
 use crate::error::{CliError, Exit};
 use crate::kubeconfig::emit;
+use crate::standard_streams;
 
 /// Writes bytes to standard output unchanged, in one write, for kubectl. The buffered stdout of std would write line by
 /// line.
 pub(crate) fn stdout_bytes(mut bytes: &[u8]) -> Result<(), CliError> {
     check_stdout()?;
-    let stdout = io::stdout();
     while !bytes.is_empty() {
-        match rustix::io::write(stdout.as_fd(), bytes) {
+        match rustix::io::write(rustix::stdio::stdout(), bytes) {
             Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(stdout_error(error)),
@@ -57,9 +55,13 @@ pub(crate) fn print(text: &str) -> Result<(), CliError> {
     })
 }
 
-/// Errors if standard output was closed at the start: the runtime has put `/dev/null` in its place.
+/// Errors if standard output was closed at the start: `/dev/null` has its place.
 fn check_stdout() -> Result<(), CliError> {
-    if closed_stdout::was_closed() { Err(stdout_error(io::Error::from(rustix::io::Errno::BADF))) } else { Ok(()) }
+    if standard_streams::stdout_was_closed() {
+        Err(stdout_error(io::Error::from(rustix::io::Errno::BADF)))
+    } else {
+        Ok(())
+    }
 }
 
 fn stdout_error(error: impl std::fmt::Display) -> CliError {

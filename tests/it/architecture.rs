@@ -165,11 +165,16 @@ fn yaml_is_used_in_the_kubeconfig_module() {
 }
 
 #[test]
-fn unsafe_code_is_in_harden_its_caller_and_darwin() {
-    let files = ["daemon/src/darwin.rs", "daemon/src/harden.rs", "daemon/src/main.rs", "client/src/debugging.rs"];
+fn unsafe_code_is_in_harden_main_and_what_macos_needs() {
+    let files = [
+        "daemon/src/darwin.rs",
+        "daemon/src/harden.rs",
+        "daemon/src/main.rs",
+        "client/src/debugging.rs",
+        "client/src/main.rs",
+    ];
     only_in("unsafe {", &PRODUCT, &files);
-    // What runs before `main`.
-    only_in("unsafe(link_section", &PRODUCT, &["client/src/closed_stdout.rs"]);
+    only_in("[unsafe(", &PRODUCT, &["client/src/main.rs"]);
 }
 
 #[test]

@@ -54,6 +54,7 @@ mod malformed_aws_responses;
 mod messages;
 mod network;
 mod notifications;
+mod plugin_cost;
 mod plugin_login_prompt;
 mod prompt;
 mod screens;

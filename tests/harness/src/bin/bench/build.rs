@@ -50,7 +50,10 @@ fn client() -> PathBuf {
 pub(crate) fn shipped_client() -> Command {
     let mut cargo = cargo(&["--profile", "client", "--package", "rolecall"]);
     if let Some(target) = static_target() {
-        cargo.args(["--target", &target]).env("RUSTFLAGS", "-C target-feature=+crt-static");
+        cargo.args(["--target", &target]).env(
+            "RUSTFLAGS",
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../install/client.rustflags")).trim(),
+        );
     }
     cargo
 }
