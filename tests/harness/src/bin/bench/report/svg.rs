@@ -175,7 +175,7 @@ fn wrapped(list: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for item in list.split(", ") {
         match lines.last_mut() {
-            Some(line) if line.chars().count() + item.chars().count() < FOOTER_CHARS => {
+            Some(line) if line.chars().count() + 2 + item.chars().count() <= FOOTER_CHARS => {
                 line.push_str(", ");
                 line.push_str(item);
             }
