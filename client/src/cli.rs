@@ -24,8 +24,9 @@ mod use_context;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use clap::error::ContextValue;
 use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
-use rolecall_protocol::ProfileName;
+use rolecall_protocol::{ProfileName, is_unsafe_for_terminal, sanitize_for_terminal};
 
 pub(crate) use access::{
     Access, AccessAction, AccessExplain, AccessGrant, AccessLint, AccessList, AccessMigrate, AccessPlanned,
@@ -135,6 +136,34 @@ const KUBECTL_PLUGIN: &str = "kubectl-rolecall";
 
 /// Parses the command line. Started by kubectl as its plugin, the usage texts say `kubectl rolecall`.
 pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
+    parse_as_given(arguments).map_err(without_controls)
+}
+
+/// Makes the arguments that an error repeats safe for a terminal: a kubeconfig chooses those of the plugin.
+fn without_controls(mut error: clap::Error) -> clap::Error {
+    let is_unsafe = |text: &str| text.contains(|c: char| c != '\n' && is_unsafe_for_terminal(c));
+    let mut safe = Vec::new();
+    for (kind, value) in error.context() {
+        match value {
+            ContextValue::String(text) => safe.push((kind, ContextValue::String(sanitize_for_terminal(text)))),
+            ContextValue::Strings(texts) => {
+                let texts = texts.iter().map(|text| sanitize_for_terminal(text)).collect();
+                safe.push((kind, ContextValue::Strings(texts)));
+            }
+            // A suggestion is left out: its styles are control characters too.
+            ContextValue::StyledStrs(texts) if texts.iter().any(|text| is_unsafe(&text.to_string())) => {
+                safe.push((kind, ContextValue::StyledStrs(Vec::new())));
+            }
+            _ => {}
+        }
+    }
+    for (kind, value) in safe {
+        error.insert(kind, value);
+    }
+    error
+}
+
+fn parse_as_given(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
     let program = arguments.first().and_then(|program| Path::new(program).file_name());
     if program != Some(KUBECTL_PLUGIN.as_ref()) {
         return Cli::try_parse_from(arguments);

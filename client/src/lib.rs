@@ -8,13 +8,13 @@ mod aws_profiles;
 mod aws_session;
 mod cli;
 mod clock;
-mod closed_stdout;
 mod commands;
 mod completion;
 mod config_file;
 mod context;
 mod credential_server;
 mod daemon;
+mod debugging;
 mod environment;
 mod error;
 mod files;
@@ -26,11 +26,11 @@ mod private_kubeconfig;
 mod problem_text;
 mod protected;
 mod run;
+mod standard_streams;
 mod terminal;
 mod token;
 
 use std::ffi::{OsStr, OsString};
-use std::process::ExitCode;
 
 use context::Context;
 use environment::Environment;
@@ -38,27 +38,17 @@ use environment::Environment;
 #[cfg(any(test, fuzzing))]
 pub use kubeconfig::fuzz;
 
-/// Runs the program with the arguments and the environment of this process.
+/// Runs the program with the arguments and the environment of this process. Returns the exit code.
+///
+/// Does not rely on the runtime of the standard library, which `main.rs` leaves out.
 #[must_use]
-pub fn main() -> ExitCode {
-    ExitCode::from(entry())
-}
-
-/// Runs the program. Returns the exit code.
-fn entry() -> u8 {
-    forbid_debugging();
-    let arguments: Vec<OsString> = std::env::args_os().collect();
+pub fn main(arguments: Vec<OsString>) -> u8 {
+    debugging::forbid();
+    standard_streams::open_closed();
     match fast_path(&arguments) {
         Some(name) => token::run(name, environment),
         None => command(arguments),
     }
-}
-
-/// Keeps other processes of the user from reading this one's memory, which may hold a passphrase or a token.
-fn forbid_debugging() {
-    #[cfg(target_os = "linux")]
-    // Cannot fail. Without it, a command still works.
-    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
 }
 
 /// Runs every command except the fast path.

@@ -4,22 +4,21 @@
 //! Text is written with colours; `anstream` removes them where there is no terminal, and for `NO_COLOR`.
 
 use std::io::{self, Write};
-use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rolecall_protocol::is_unsafe_for_terminal;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
-use crate::closed_stdout;
 use crate::error::{CliError, Exit};
 use crate::kubeconfig::emit;
+use crate::standard_streams;
 
 /// Writes bytes to standard output unchanged, in one write, for kubectl. The buffered stdout of std would write line by
 /// line.
 pub(crate) fn stdout_bytes(mut bytes: &[u8]) -> Result<(), CliError> {
     check_stdout()?;
-    let stdout = io::stdout();
     while !bytes.is_empty() {
-        match rustix::io::write(stdout.as_fd(), bytes) {
+        match rustix::io::write(rustix::stdio::stdout(), bytes) {
             Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(stdout_error(error)),
@@ -56,9 +55,13 @@ pub(crate) fn print(text: &str) -> Result<(), CliError> {
     })
 }
 
-/// Errors if standard output was closed at the start: the runtime has put `/dev/null` in its place.
+/// Errors if standard output was closed at the start: `/dev/null` has its place.
 fn check_stdout() -> Result<(), CliError> {
-    if closed_stdout::was_closed() { Err(stdout_error(io::Error::from(rustix::io::Errno::BADF))) } else { Ok(()) }
+    if standard_streams::stdout_was_closed() {
+        Err(stdout_error(io::Error::from(rustix::io::Errno::BADF)))
+    } else {
+        Ok(())
+    }
 }
 
 fn stdout_error(error: impl std::fmt::Display) -> CliError {
@@ -82,14 +85,35 @@ impl DataFormat {
             Self::Json => serde_json::to_string_pretty(value).map(|text| text + "\n"),
             Self::Yaml => emit::json_as_block(serde_json::to_value(value)?),
         }
+        .map(|text| self.without_controls(text))
     }
 
     /// The value as one document of a stream: a line of JSON, or YAML that begins with `---`.
     fn document_of_stream(self, value: &impl serde::Serialize) -> Result<String, serde_json::Error> {
         match self {
-            Self::Json => serde_json::to_string(value).map(|text| text + "\n"),
+            Self::Json => serde_json::to_string(value).map(|text| self.without_controls(text + "\n")),
             Self::Yaml => Ok(format!("---\n{}", self.document(value)?)),
         }
+    }
+
+    /// The document with escapes for characters that a terminal interprets. Such characters are in strings only, and in YAML only in
+    /// quoted ones, so the document keeps its meaning.
+    fn without_controls(self, document: String) -> String {
+        let is_unsafe = |c: char| c != '\n' && is_unsafe_for_terminal(c);
+        if !document.contains(is_unsafe) {
+            return document;
+        }
+        let mut escaped = String::with_capacity(document.len());
+        for c in document.chars() {
+            match self {
+                _ if !is_unsafe(c) => escaped.push(c),
+                Self::Json => {
+                    escaped.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
+                }
+                Self::Yaml => escaped.push_str(&format!("\\U{:08x}", u32::from(c))),
+            }
+        }
+        escaped
     }
 }
 
@@ -178,6 +202,22 @@ fn stderr_line(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Fault matrix row 39.
+    #[test]
+    fn data_of_hostile_text_has_no_control_characters() {
+        let value =
+            serde_json::json!({"name": "a\u{1b}[2J\u{9b}31m\u{202e}b\u{e0041}\u{200b}\r\nc", "\u{2066}": ["\u{7f}"]});
+        for format in [DataFormat::Json, DataFormat::Yaml] {
+            let text = format.document(&value).unwrap() + &format.document_of_stream(&value).unwrap();
+            assert!(!text.contains(|c: char| c != '\n' && is_unsafe_for_terminal(c)), "{text:?}");
+        }
+        for json in [DataFormat::Json.document(&value).unwrap(), DataFormat::Json.document_of_stream(&value).unwrap()] {
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap(), value);
+        }
+        let yaml = DataFormat::Yaml.document(&serde_json::json!(["x\u{202e}\u{e0041}"])).unwrap();
+        assert_eq!(yaml, "- \"x\\U0000202e\\U000e0041\"\n");
+    }
 
     #[test]
     fn data_formats_json_and_yaml() {

@@ -10,7 +10,7 @@ mod login_prompt;
 mod trusted_config;
 
 use std::ffi::OsStr;
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 
 use rolecall_protocol::location::{self, FolderProblem, LocationError};
@@ -98,9 +98,14 @@ fn write_token(name: &OsStr, read_environment: fn() -> Environment, deadline: De
 fn entry_proof() -> EntryProof {
     match location::entry_key() {
         Some(key) => EntryProof::Key(key),
-        None if io::stdout().is_terminal() => EntryProof::Terminal,
+        None if stdout_is_terminal() => EntryProof::Terminal,
         None => EntryProof::Absent,
     }
+}
+
+/// Whether standard output is a terminal. Spares kubectl the buffer of `std::io::stdout`.
+fn stdout_is_terminal() -> bool {
+    rustix::termios::isatty(rustix::stdio::stdout())
 }
 
 /// Writes the daemon's response for kubectl, and then says if the cluster rejects the profile: kubectl itself prints only that
@@ -117,7 +122,7 @@ fn print_answer(name: &ProfileName, answer: &Response) -> Result<(), CliError> {
 /// it is.
 fn print_credential(credential: &[u8]) -> Result<(), CliError> {
     output::stdout_bytes(credential)?;
-    if io::stdout().is_terminal() {
+    if stdout_is_terminal() {
         output::stdout_bytes(b"\n")?;
         output::print_note("this is a secret: it gives access to the cluster until it expires");
     }

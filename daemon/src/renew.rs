@@ -22,7 +22,7 @@ use rolecall_core::role_chain::RoleChain;
 use rolecall_core::session::Session;
 use rolecall_core::single_flight::LastFailure;
 
-/// The longest wait without reading the clock where the system does not report that the machine wakes up (B10). Linux
+/// The longest wait without reading the clock where the system does not report each wake-up (B10), as macOS does not. Linux
 /// reports it ([`crate::system_events`]); there the clock is read once a minute, so that an idle processor stays asleep.
 const POLL_INTERVAL: Duration = Duration::from_secs(15);
 /// The bound of the first pause after a failure (B5). It doubles with each further failure …

@@ -221,7 +221,7 @@ fn token_with_unwritable_stdout_fails_without_panic() {
     }
 }
 
-/// Fault matrix row 110. Rust's runtime opens `/dev/null` for a closed standard output; a `/dev/null` of the caller is no error.
+/// Fault matrix row 110. The client opens `/dev/null` for a closed standard output; a `/dev/null` of the caller is no error.
 #[test]
 fn closed_stdout_fails_and_dev_null_does_not() {
     let fixture = Fixture::added();

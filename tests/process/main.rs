@@ -36,8 +36,11 @@ mod entry_key;
 mod environment;
 mod exec;
 mod files;
+#[cfg(target_os = "linux")]
 mod handover;
+#[cfg(target_os = "linux")]
 mod handover_attack;
+#[cfg(target_os = "linux")]
 mod handover_program;
 mod import;
 mod includes;
@@ -51,11 +54,13 @@ mod malformed_aws_responses;
 mod messages;
 mod network;
 mod notifications;
+mod plugin_cost;
 mod plugin_login_prompt;
 mod prompt;
 mod screens;
 mod secrets;
 mod shell;
+mod soak;
 mod sources;
 mod sources_and_config;
 mod start;

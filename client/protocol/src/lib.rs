@@ -249,7 +249,7 @@ pub use prompt::{PromptProfile, PromptState};
 pub use regions::KNOWN_REGIONS;
 pub use secret::Secret;
 pub use startup::StartupLine;
-pub use text::{escape_controls, sanitize_for_terminal};
+pub use text::{escape_controls, is_unsafe_for_terminal, sanitize_for_terminal};
 pub use unauthorized::{RejectedIdentity, UNAUTHORIZED_HEADER};
 pub use url::{EndpointUrl, HttpUrl, UrlError};
 

@@ -13,6 +13,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use rustix::fs::OFlags;
 
@@ -389,7 +390,7 @@ pub fn check_private_folder(path: &Path) -> Result<(), FolderProblem> {
     if !found.is_dir() {
         return Err(FolderProblem::NotAFolder);
     }
-    if found.uid() != rustix::process::geteuid().as_raw() {
+    if found.uid() != own_uid() {
         return Err(FolderProblem::Owner(found.uid()));
     }
     match found.mode() & 0o777 {
@@ -398,12 +399,15 @@ pub fn check_private_folder(path: &Path) -> Result<(), FolderProblem> {
     }
 }
 
+/// Returns the effective user id of this process. Asks the system once.
+pub fn own_uid() -> u32 {
+    static UID: OnceLock<u32> = OnceLock::new();
+    *UID.get_or_init(|| rustix::process::geteuid().as_raw())
+}
+
 fn runtime_bases() -> impl Iterator<Item = PathBuf> {
-    let user_folder = format!("/run/user/{}", rustix::process::geteuid().as_raw());
-    variable("XDG_RUNTIME_DIR")
-        .map(PathBuf::from)
-        .into_iter()
-        .chain(cfg!(target_os = "linux").then(|| user_folder.into()))
+    let user_folder = cfg!(target_os = "linux").then_some(|| PathBuf::from(format!("/run/user/{}", own_uid())));
+    variable("XDG_RUNTIME_DIR").map(PathBuf::from).into_iter().chain(user_folder.map(|path| path()))
 }
 
 fn usable_base(base: &Path) -> Result<PathBuf, FolderProblem> {

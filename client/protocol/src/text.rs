@@ -21,7 +21,7 @@ pub fn sanitize_for_terminal(text: &str) -> String {
             continue;
         }
         last_was_space = c == ' ';
-        if is_unsafe(c) {
+        if is_unsafe_for_terminal(c) {
             let escape = c.escape_unicode();
             count += escape.len();
             shown.extend(escape);
@@ -48,7 +48,7 @@ pub fn escape_controls(text: &str) -> String {
     for c in text.chars() {
         match c {
             '\n' | '\r' | '\t' => shown.extend(c.escape_default()),
-            c if is_unsafe(c) => shown.extend(c.escape_unicode()),
+            c if is_unsafe_for_terminal(c) => shown.extend(c.escape_unicode()),
             c => shown.push(c),
         }
     }
@@ -56,7 +56,8 @@ pub fn escape_controls(text: &str) -> String {
 }
 
 /// Whether a character is a control character (C0, DEL, C1) or a format character that reorders or hides text.
-fn is_unsafe(c: char) -> bool {
+#[must_use]
+pub fn is_unsafe_for_terminal(c: char) -> bool {
     c.is_control()
         || matches!(
             c,

@@ -30,6 +30,26 @@ fn cli_as_kubectl_plugin_names_kubectl() {
     assert!(usage(&["/x/rolecall", "use", "--help"]).contains("Usage: rolecall use "));
 }
 
+/// Fault matrix row 39: a kubeconfig chooses the arguments of the plugin.
+#[test]
+fn usage_error_repeats_no_control_characters() {
+    let hostile = "x\u{202e}B\u{9b}31m\u{1b}[2J\u{200b}\r\nrolecall: forged";
+    for words in [
+        &["token", "prod", hostile][..],
+        &["token", hostile],
+        &["token", &format!("--{hostile}")],
+        &[hostile],
+        &["list", "-o", hostile],
+        &["status", &format!("--watc{hostile}")],
+        &["access", "list", hostile],
+    ] {
+        let arguments = std::iter::once("rolecall").chain(words.iter().copied()).map(Into::into).collect();
+        let text = super::parse(arguments).unwrap_err().render().to_string();
+        assert!(!text.contains(|c: char| c != '\n' && rolecall_protocol::is_unsafe_for_terminal(c)), "{text:?}");
+        assert!(!text.lines().any(|line| line.starts_with("rolecall: forged")), "{text:?}");
+    }
+}
+
 fn parse_words(words: &[&str]) -> Result<Cli, clap::Error> {
     super::parse(words.iter().map(Into::into).collect())
 }

@@ -10,9 +10,10 @@ pub(super) const MAX_HEAD_BYTES: usize = 8 * 1024;
 /// The most headers of a request.
 const MAX_HEADERS: usize = 64;
 /// Headers that browsers and proxies send, and AWS's SDKs do not.
-const FOREIGN_HEADERS: [&str; 5] = ["origin", "referer", "cookie", "via", "forwarded"];
+const FOREIGN_HEADERS: [&str; 9] =
+    ["origin", "referer", "cookie", "purpose", "via", "forwarded", "x-real-ip", "x-client-ip", "client-ip"];
 /// The beginnings of further ones.
-const FOREIGN_PREFIXES: [&str; 2] = ["sec-fetch-", "x-forwarded-"];
+const FOREIGN_PREFIXES: [&str; 5] = ["sec-", "access-control-", "upgrade", "proxy-", "x-forwarded-"];
 
 /// What a request has to present.
 pub(super) struct Expected {
@@ -148,6 +149,14 @@ mod tests {
             "Origin: null",
             "Referer: http://x/",
             "Sec-Fetch-Mode: cors",
+            "Sec-CH-UA: x",
+            "Sec-WebSocket-Key: x",
+            "Access-Control-Request-Private-Network: true",
+            "Upgrade: h2c",
+            "Upgrade-Insecure-Requests: 1",
+            "Purpose: prefetch",
+            "Proxy-Connection: close",
+            "X-Real-IP: 127.0.0.1",
             "sec-fetch-site: same-origin",
             "X-Forwarded-For: 127.0.0.1",
             "x-forwarded-host: x",

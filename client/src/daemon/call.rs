@@ -181,8 +181,8 @@ impl Daemon {
         if matches!(endpoint, Endpoint::Token(_) | Endpoint::Config) {
             return self.try_token_call(request, deadline);
         }
-        let (mut stream, _) = self.connect(deadline)?;
-        let answer = http::exchange(&mut stream, request, max_response_bytes(endpoint), deadline);
+        let (stream, _) = self.connect(deadline)?;
+        let answer = http::exchange(&stream, request, max_response_bytes(endpoint), deadline);
         let answer = answer.map_err(|error| call_error(error, deadline))?;
         // Only calls that kubectl does not wait for clear the cooldown: it costs a system call.
         cooldown::clear(&self.socket);
@@ -192,17 +192,10 @@ impl Daemon {
     /// Makes a call for kubectl, which repeats it: if the daemon hangs, the first call waits until its deadline, and
     /// the calls of the next seconds do not.
     fn try_token_call(&self, request: &[u8], deadline: Deadline) -> Result<Response, CallError> {
-        let result = self.connect_unless_cooling_down(deadline).and_then(|mut stream| {
+        let result = self.connect_unless_cooling_down(deadline).and_then(|stream| {
             let is_hopeless = || cooldown::is_active(&self.socket);
-            http::exchange_unless(
-                &mut stream,
-                request,
-                MAX_RESPONSE_BYTES,
-                deadline,
-                cooldown::CHECK_AFTER,
-                is_hopeless,
-            )
-            .map_err(|error| call_error(error, deadline))
+            http::exchange_unless(&stream, request, MAX_RESPONSE_BYTES, deadline, cooldown::CHECK_AFTER, is_hopeless)
+                .map_err(|error| call_error(error, deadline))
         });
         if let Err(CallError::Busy(_) | CallError::NoResponse(_)) = &result {
             cooldown::start(&self.socket);

@@ -7,6 +7,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use rolecall_protocol::location::{self, FolderProblem, SocketAddress};
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 
 use super::error::CallError;
@@ -14,6 +17,7 @@ use crate::clock::{Deadline, backoff};
 
 /// How long a connection may take.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Connects to a daemon that this or another client has just started, and that may not listen yet.
 pub(super) fn open_after_start(socket: &Path, deadline: Deadline) -> Result<UnixStream, CallError> {
     let deadline = deadline.within(CONNECT_TIMEOUT);
@@ -28,36 +32,50 @@ pub(super) fn open_after_start(socket: &Path, deadline: Deadline) -> Result<Unix
 
 /// Connects, and checks that the folder is private, and that the socket and the listening process belong to this user
 /// (P3).
+///
+/// Only this user can create a socket in a private folder, and the kernel names the user of the process that listens. The socket's own
+/// metadata is therefore read only if the connection fails.
 pub(super) fn open(socket: &Path, deadline: Deadline) -> Result<UnixStream, CallError> {
-    let refused =
-        |path: &Path, problem: String| CallError::UntrustedSocket { path: path.to_owned(), problem, can_close: false };
-    let folder = socket.parent().unwrap_or(socket);
+    check_folder(socket.parent().unwrap_or(socket))?;
+    let stream = match connect(socket, deadline.within(CONNECT_TIMEOUT)) {
+        Err(error @ (CallError::NotRunning | CallError::Connect { .. })) => {
+            return Err(check_socket(socket).err().unwrap_or(error));
+        }
+        result => result?,
+    };
+    match peer_uid(&stream) {
+        Ok(uid) if uid == location::own_uid() || is_launchd(uid) => Ok(stream),
+        Ok(uid) => Err(untrusted(socket, format!("served by uid {uid}"))),
+        Err(error) => Err(untrusted(socket, format!("served by an unknown user ({error})"))),
+    }
+}
+
+fn untrusted(path: &Path, problem: String) -> CallError {
+    CallError::UntrustedSocket { path: path.to_owned(), problem, can_close: false }
+}
+
+fn check_folder(folder: &Path) -> Result<(), CallError> {
     match location::check_private_folder(folder) {
-        Ok(()) => {}
-        Err(FolderProblem::Io(error)) if error.kind() == io::ErrorKind::NotFound => return Err(CallError::NotRunning),
-        Err(FolderProblem::Io(error)) => return Err(refused(folder, format!("out of reach ({error})"))),
+        Ok(()) => Ok(()),
+        Err(FolderProblem::Io(error)) if error.kind() == io::ErrorKind::NotFound => Err(CallError::NotRunning),
+        Err(FolderProblem::Io(error)) => Err(untrusted(folder, format!("out of reach ({error})"))),
         Err(problem) => {
             let can_close = matches!(problem, FolderProblem::Mode(_)) && is_made_by_us(folder);
-            return Err(CallError::UntrustedSocket {
-                path: folder.to_owned(),
-                problem: problem.to_string(),
-                can_close,
-            });
+            Err(CallError::UntrustedSocket { path: folder.to_owned(), problem: problem.to_string(), can_close })
         }
     }
-    let own = rustix::process::geteuid().as_raw();
+}
+
+/// Checks that the path names a socket of this user, without following a symbolic link.
+fn check_socket(socket: &Path) -> Result<(), CallError> {
     match socket.symlink_metadata() {
-        Ok(found) if !found.file_type().is_socket() => return Err(refused(socket, "not a socket".to_owned())),
-        Ok(found) if found.uid() != own => return Err(refused(socket, format!("owned by uid {}", found.uid()))),
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(CallError::NotRunning),
-        Err(error) => return Err(refused(socket, format!("out of reach ({error})"))),
-    }
-    let stream = connect(socket, deadline.within(CONNECT_TIMEOUT))?;
-    match peer_uid(&stream) {
-        Ok(uid) if uid == own => Ok(stream),
-        Ok(uid) => Err(refused(socket, format!("served by uid {uid}"))),
-        Err(error) => Err(refused(socket, format!("served by an unknown user ({error})"))),
+        Ok(found) if !found.file_type().is_socket() => Err(untrusted(socket, "not a socket".to_owned())),
+        Ok(found) if found.uid() != location::own_uid() => {
+            Err(untrusted(socket, format!("owned by uid {}", found.uid())))
+        }
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(CallError::NotRunning),
+        Err(error) => Err(untrusted(socket, format!("out of reach ({error})"))),
     }
 }
 
@@ -70,41 +88,55 @@ fn is_made_by_us(folder: &Path) -> bool {
 }
 
 /// `connect(2)` with a deadline. Without one, the call waits without limit if the daemon is stopped and its queue is full.
-/// With a send timeout the kernel wakes this process as soon as there is room; polling on `EAGAIN` would wake it later.
 pub(super) fn connect(socket: &Path, deadline: Deadline) -> Result<UnixStream, CallError> {
-    let failed = |cause: rustix::io::Errno| CallError::Connect { path: socket.to_owned(), cause: cause.into() };
+    let failed = |cause: Errno| CallError::Connect { path: socket.to_owned(), cause: cause.into() };
     let path = SocketAddress::of(socket).map_err(|cause| CallError::Connect { path: socket.to_owned(), cause })?;
     let address = SocketAddrUnix::new(path.path()).map_err(failed)?;
     let fd = new_socket().map_err(failed)?;
+    let connected = match rustix::net::connect(&fd, &address) {
+        Err(Errno::AGAIN | Errno::INTR) => connect_when_possible(&fd, &address, deadline),
+        result => result,
+    };
+    match connected {
+        Ok(()) => Ok(UnixStream::from(fd)),
+        Err(Errno::TIMEDOUT) => Err(CallError::Busy(deadline.limit())),
+        Err(Errno::NOENT | Errno::CONNREFUSED) => Err(CallError::NotRunning),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// Waits until the daemon's queue has room; `TIMEDOUT` at the deadline. With a send timeout the kernel wakes this process as
+/// soon as there is room; polling on `EAGAIN` would wake it later.
+fn connect_when_possible(fd: &OwnedFd, address: &SocketAddrUnix, deadline: Deadline) -> rustix::io::Result<()> {
+    rustix::io::ioctl_fionbio(fd, false)?;
     let mut attempt = 0;
     loop {
-        let left = deadline.remaining().ok_or(CallError::Busy(deadline.limit()))?;
-        rustix::net::sockopt::set_socket_timeout(&fd, rustix::net::sockopt::Timeout::Send, Some(left))
-            .map_err(failed)?;
-        match rustix::net::connect(&fd, &address) {
-            Ok(()) => return Ok(UnixStream::from(fd)),
-            Err(rustix::io::Errno::INTR) => {}
+        let left = deadline.remaining().ok_or(Errno::TIMEDOUT)?;
+        set_socket_timeout(fd, Timeout::Send, Some(left))?;
+        match rustix::net::connect(fd, address) {
+            Err(Errno::INTR) => {}
             // A system that does not wait: try again until the deadline.
-            Err(rustix::io::Errno::AGAIN) => {
+            Err(Errno::AGAIN) => {
                 deadline.sleep(backoff(attempt));
                 attempt += 1;
             }
-            Err(rustix::io::Errno::NOENT | rustix::io::Errno::CONNREFUSED) => return Err(CallError::NotRunning),
-            Err(error) => return Err(failed(error)),
+            result => return result,
         }
     }
 }
 
+/// A socket whose calls do not wait.
 #[cfg(target_os = "linux")]
-pub(super) fn new_socket() -> rustix::io::Result<rustix::fd::OwnedFd> {
-    let flags = rustix::net::SocketFlags::CLOEXEC;
+pub(super) fn new_socket() -> rustix::io::Result<OwnedFd> {
+    let flags = rustix::net::SocketFlags::CLOEXEC | rustix::net::SocketFlags::NONBLOCK;
     rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
 }
 
-#[cfg(not(target_os = "linux"))]
-pub(super) fn new_socket() -> rustix::io::Result<rustix::fd::OwnedFd> {
+#[cfg(target_os = "macos")]
+pub(super) fn new_socket() -> rustix::io::Result<OwnedFd> {
     let fd = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
     rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::CLOEXEC)?;
+    rustix::io::ioctl_fionbio(&fd, true)?;
     Ok(fd)
 }
 
@@ -113,11 +145,16 @@ fn peer_uid(stream: &UnixStream) -> rustix::io::Result<u32> {
     rustix::net::sockopt::socket_peercred(stream).map(|peer| peer.uid.as_raw())
 }
 
-/// Without peer credentials, the private folder and the owner of the socket are enough: otherwise only root could
-/// listen.
-#[cfg(not(target_os = "linux"))]
-fn peer_uid(_: &UnixStream) -> rustix::io::Result<u32> {
-    Ok(rustix::process::geteuid().as_raw())
+#[cfg(target_os = "macos")]
+fn peer_uid(stream: &UnixStream) -> rustix::io::Result<u32> {
+    let peer = nix::unistd::getpeereid(stream);
+    peer.map(|(uid, _)| uid.as_raw()).map_err(|error| rustix::io::Errno::from_raw_os_error(error as i32))
+}
+
+/// Whether the listener may be launchd, which runs as root. macOS reports the user that called listen(2), and under launchd the
+/// daemon calls it only once it runs. Accepting root costs nothing: root can read the memory of every process.
+fn is_launchd(uid: u32) -> bool {
+    cfg!(target_os = "macos") && uid == 0
 }
 
 /// The process that listens.
@@ -126,8 +163,8 @@ pub(super) fn listener_pid(stream: &UnixStream) -> Option<rustix::process::Pid> 
     rustix::net::sockopt::socket_peercred(stream).ok().map(|peer| peer.pid)
 }
 
-/// Other systems do not report it.
-#[cfg(not(target_os = "linux"))]
+/// macOS reports the process that last used the listener, which may be launchd.
+#[cfg(target_os = "macos")]
 pub(super) fn listener_pid(_: &UnixStream) -> Option<rustix::process::Pid> {
     None
 }

@@ -42,7 +42,13 @@ fn read(list: &str) -> Option<String> {
 
 #[cfg(target_os = "linux")]
 fn has_access_list(path: &Path) -> bool {
-    rustix::fs::lgetxattr(path, "system.posix_acl_access", &mut [0_u8; 0][..]).is_ok_and(|length| length > 0)
+    use rustix::io::Errno;
+
+    // A file system without lists has none. Any other error leaves open whether there is one.
+    match rustix::fs::lgetxattr_query(path, "system.posix_acl_access") {
+        Ok(length) => length > 0,
+        Err(error) => !matches!(error, Errno::NODATA | Errno::OPNOTSUPP | Errno::NOSYS),
+    }
 }
 
 /// macOS keeps access control lists apart from the mode, whose group bits they do not change.
@@ -54,6 +60,31 @@ fn has_access_list(_path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::is_private;
+
+    /// Fault matrix row 91: with a list, the group's permissions in the mode are those of other users too.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn file_with_access_list_is_not_writable_by_the_user_alone() {
+        use rustix::fs::XattrFlags;
+
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert!(!super::has_access_list(file.path()));
+        // The owner and the user 12345 may write: tag, permissions and id of each entry, after the version.
+        let entries = [(1_u16, 6_u16, u32::MAX), (2, 6, 12345), (4, 0, u32::MAX), (16, 6, u32::MAX), (32, 0, u32::MAX)];
+        let mut list = 2_u32.to_le_bytes().to_vec();
+        for (tag, permissions, id) in entries {
+            list.extend([&tag.to_le_bytes()[..], &permissions.to_le_bytes()].concat());
+            list.extend(id.to_le_bytes());
+        }
+        match rustix::fs::setxattr(file.path(), "system.posix_acl_access", &list, XattrFlags::empty()) {
+            Err(rustix::io::Errno::OPNOTSUPP) => return,
+            result => result.unwrap(),
+        }
+        assert!(super::has_access_list(file.path()));
+        let gid = rustix::process::getegid().as_raw();
+        assert!(!super::is_writable_by_the_user_alone(file.path(), gid));
+        assert!(super::has_access_list(std::path::Path::new("/nonexistent/file")));
+    }
 
     #[test]
     fn private_group_has_the_users_name_and_no_other_member() {

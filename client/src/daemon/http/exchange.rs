@@ -1,8 +1,13 @@
 //! Sends a request over a connection and reads its response, within a deadline and a size.
 
-use std::io::{self, Read, Write};
+use std::io;
+use std::mem::MaybeUninit;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags};
 
 use super::message::{CALL_VERSIONS, Head, HttpError, MAX_HEAD_BYTES, Response, parse_head};
 use crate::clock::Deadline;
@@ -13,7 +18,7 @@ pub(super) const READ_CHUNK_BYTES: usize = 8 * 1024;
 /// Sends a request and reads the response. Errors if the body has more than `max_body` bytes. If no byte of the
 /// response arrives within `check_after` and `is_hopeless` returns true, errors without waiting for the deadline.
 pub(crate) fn exchange_unless(
-    stream: &mut UnixStream,
+    stream: &UnixStream,
     request: &[u8],
     max_body: usize,
     deadline: Deadline,
@@ -38,7 +43,7 @@ pub(crate) fn exchange_unless(
 
 /// As [`exchange_unless`], and always waits for the deadline.
 pub(crate) fn exchange(
-    stream: &mut UnixStream,
+    stream: &UnixStream,
     request: &[u8],
     max_body: usize,
     deadline: Deadline,
@@ -49,7 +54,7 @@ pub(crate) fn exchange(
 /// Reads the response of a daemon that closed the connection before it read the whole request, for example because the
 /// body is too large.
 fn receive_early(
-    stream: &mut UnixStream,
+    stream: &UnixStream,
     max_body: usize,
     deadline: Deadline,
     cause: Option<io::Error>,
@@ -60,26 +65,33 @@ fn receive_early(
     }
 }
 
-pub(super) fn send(stream: &mut UnixStream, mut rest: &[u8], deadline: Deadline) -> Result<(), HttpError> {
+pub(super) fn send(stream: &UnixStream, mut rest: &[u8], deadline: Deadline) -> Result<(), HttpError> {
     while !rest.is_empty() {
-        let left = deadline.remaining().ok_or(HttpError::TimedOut)?;
-        let lost = |error| HttpError::Disconnected { received: 0, cause: Some(error) };
-        stream.set_write_timeout(Some(left)).map_err(lost)?;
-        match stream.write(rest) {
+        match rustix::net::send(stream, rest, SendFlags::DONTWAIT) {
             Ok(written) => rest = rest.get(written..).unwrap_or_default(),
-            Err(error) => match error.kind() {
-                io::ErrorKind::Interrupted => {}
-                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => return Err(HttpError::TimedOut),
-                _ => return Err(lost(error)),
-            },
+            Err(Errno::INTR) => {}
+            // Only a request that is larger than the socket's buffer waits.
+            Err(Errno::AGAIN) => wait_until(PollFlags::OUT, stream, 0, deadline)?,
+            Err(error) => return Err(HttpError::Disconnected { received: 0, cause: Some(error.into()) }),
         }
     }
     Ok(())
 }
 
+/// Waits until the socket is ready, or has failed, which the next call then reports. Errors at the deadline. `received` bytes of the
+/// response have arrived.
+fn wait_until(ready: PollFlags, stream: &UnixStream, received: usize, deadline: Deadline) -> Result<(), HttpError> {
+    let left = deadline.remaining().and_then(|left| Timespec::try_from(left).ok()).ok_or(HttpError::TimedOut)?;
+    match rustix::event::poll(&mut [PollFd::new(stream, ready)], Some(&left)) {
+        Ok(0) => Err(HttpError::TimedOut),
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(error) => Err(HttpError::Disconnected { received, cause: Some(error.into()) }),
+    }
+}
+
 /// Reads a response. `buffer` has the bytes that have arrived.
 fn receive_rest(
-    stream: &mut UnixStream,
+    stream: &UnixStream,
     mut buffer: Vec<u8>,
     max_body: usize,
     deadline: Deadline,
@@ -90,7 +102,7 @@ fn receive_rest(
 
 /// Reads until the head is complete. The buffer may have the start of the body too.
 pub(super) fn receive_head(
-    stream: &mut UnixStream,
+    stream: &UnixStream,
     buffer: &mut Vec<u8>,
     versions: &[&[u8]],
     deadline: Deadline,
@@ -108,7 +120,7 @@ pub(super) fn receive_head(
 
 /// Reads the body after its head.
 pub(super) fn receive_body(
-    stream: &mut UnixStream,
+    stream: &UnixStream,
     mut buffer: Vec<u8>,
     head: Head,
     max_body: usize,
@@ -128,24 +140,20 @@ pub(super) fn receive_body(
 }
 
 /// Reads once and appends the bytes. The end of the stream is an error.
-pub(super) fn read_some(stream: &mut UnixStream, buffer: &mut Vec<u8>, deadline: Deadline) -> Result<(), HttpError> {
-    let mut chunk = [0; READ_CHUNK_BYTES];
+pub(super) fn read_some(stream: &UnixStream, buffer: &mut Vec<u8>, deadline: Deadline) -> Result<(), HttpError> {
+    let mut chunk = [MaybeUninit::uninit(); READ_CHUNK_BYTES];
     let lost = |cause| HttpError::Disconnected { received: buffer.len(), cause };
     loop {
-        // Set again before every read, so that a peer that sends one byte per second cannot exceed the deadline.
-        let left = deadline.remaining().ok_or(HttpError::TimedOut)?;
-        stream.set_read_timeout(Some(left)).map_err(|error| lost(Some(error)))?;
-        match stream.read(&mut chunk) {
-            Ok(0) => return Err(lost(None)),
-            Ok(count) => {
-                buffer.extend_from_slice(chunk.get(..count).unwrap_or_default());
+        // Before every read, so that a peer that sends one byte per second cannot exceed the deadline.
+        wait_until(PollFlags::IN, stream, buffer.len(), deadline)?;
+        match rustix::net::recv(stream, &mut chunk[..], RecvFlags::DONTWAIT) {
+            Ok((_, 0)) => return Err(lost(None)),
+            Ok(((bytes, _), _)) => {
+                buffer.extend_from_slice(bytes);
                 return Ok(());
             }
-            Err(error) => match error.kind() {
-                io::ErrorKind::Interrupted => {}
-                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => return Err(HttpError::TimedOut),
-                _ => return Err(lost(Some(error))),
-            },
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            Err(error) => return Err(lost(Some(error.into()))),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The bytes of a request, and the head of a response.
 
-use std::io::{self, Write};
+use std::io;
 
 use rolecall_protocol::{
     ENTRY_KEY_HEADER, Endpoint, EntryProof, PROTOCOL_HEADER, PROTOCOL_VERSION, RejectedIdentity, Secret,
@@ -93,8 +93,8 @@ pub(crate) fn request(endpoint: &Endpoint, body: &[u8]) -> Vec<u8> {
 /// The bytes of a request for a token.
 pub(crate) fn token_request(endpoint: &Endpoint, proof: &EntryProof, body: &[u8]) -> Secret<Vec<u8>> {
     let header = Secret::new(match proof {
-        EntryProof::Key(key) => format!("{ENTRY_KEY_HEADER}: {}\r\n", key.to_text().expose()),
-        EntryProof::Terminal => format!("{TERMINAL_HEADER}: 1\r\n"),
+        EntryProof::Key(key) => [ENTRY_KEY_HEADER, ": ", key.to_text().expose(), "\r\n"].concat(),
+        EntryProof::Terminal => [TERMINAL_HEADER, ": 1\r\n"].concat(),
         EntryProof::Absent => String::new(),
     });
     // A buffer that grows leaves copies behind that are not wiped.
@@ -103,15 +103,25 @@ pub(crate) fn token_request(endpoint: &Endpoint, proof: &EntryProof, body: &[u8]
     bytes
 }
 
+/// Copies the parts. Formatting them would cost kubectl the time to load the code for it.
 fn write_request(bytes: &mut Vec<u8>, endpoint: &Endpoint, header: &str, body: &[u8]) {
-    // Writing to a Vec cannot fail.
-    let _ = write!(
-        bytes,
-        "{} {} HTTP/1.1\r\nHost: rolecall\r\n{PROTOCOL_HEADER}: {PROTOCOL_VERSION}\r\n{header}Content-Length: {}\r\nConnection: close\r\n\r\n",
+    let (path, version, length) = (endpoint.path(), PROTOCOL_VERSION.to_string(), body.len().to_string());
+    for part in [
         endpoint.method().as_str(),
-        endpoint.path(),
-        body.len(),
-    );
+        " ",
+        &path,
+        " HTTP/1.1\r\nHost: rolecall\r\n",
+        PROTOCOL_HEADER,
+        ": ",
+        &version,
+        "\r\n",
+        header,
+        "Content-Length: ",
+        &length,
+        "\r\nConnection: close\r\n\r\n",
+    ] {
+        bytes.extend_from_slice(part.as_bytes());
+    }
     bytes.extend_from_slice(body);
 }
 

@@ -36,7 +36,7 @@ impl LineStream {
             if self.buffer.len() > MAX_LINE_BYTES {
                 return Err(HttpError::Invalid("a line of its answer has no end"));
             }
-            match read_some(&mut self.stream, &mut self.buffer, deadline) {
+            match read_some(&self.stream, &mut self.buffer, deadline) {
                 Ok(()) => {}
                 Err(HttpError::TimedOut) => return Ok(None),
                 Err(error) => return Err(error),
@@ -61,19 +61,19 @@ impl LineStream {
 /// Sends a request of [`super::request_lines`] and reads the head of the response. If it is a success, the lines follow.
 /// Any other response is read to its end, as in [`super::exchange()`], and has no lines.
 pub(crate) fn open_stream(
-    mut stream: UnixStream,
+    stream: UnixStream,
     request: &[u8],
     max_body: usize,
     deadline: Deadline,
 ) -> Result<(Response, LineStream), HttpError> {
-    send(&mut stream, request, deadline)?;
+    send(&stream, request, deadline)?;
     let mut buffer = Vec::with_capacity(READ_CHUNK_BYTES);
-    let head = receive_head(&mut stream, &mut buffer, STREAM_VERSIONS, deadline)?;
+    let head = receive_head(&stream, &mut buffer, STREAM_VERSIONS, deadline)?;
     if head.status == 200 {
         let begun = buffer.split_off(head.body_at);
         return Ok((Response { head, buffer }, LineStream::new(stream, begun)));
     }
-    let answer = receive_body(&mut stream, buffer, head, max_body, deadline)?;
+    let answer = receive_body(&stream, buffer, head, max_body, deadline)?;
     Ok((answer, LineStream::new(stream, Vec::new())))
 }
 

@@ -1,3 +1,5 @@
+use std::io::Write;
+
 use rolecall_protocol::{Endpoint, RejectedIdentity};
 
 use super::super::message::request;
@@ -5,7 +7,7 @@ use super::*;
 
 /// What the client makes of `answer`, sent in pieces of `piece` bytes and then closed.
 fn result_text(answer: &[u8], piece: usize) -> Result<Response, HttpError> {
-    let (mut ours, mut theirs) = UnixStream::pair().unwrap();
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
     let answer = answer.to_vec();
     let daemon = std::thread::spawn(move || {
         for part in answer.chunks(piece) {
@@ -14,7 +16,7 @@ fn result_text(answer: &[u8], piece: usize) -> Result<Response, HttpError> {
             }
         }
     });
-    let result = receive_rest(&mut ours, Vec::new(), 1 << 20, Deadline::after(Duration::from_secs(10)));
+    let result = receive_rest(&ours, Vec::new(), 1 << 20, Deadline::after(Duration::from_secs(10)));
     drop(ours);
     daemon.join().unwrap();
     result
@@ -106,7 +108,7 @@ fn exchange_hostile_responses_are_rejected() {
 /// Fault matrix row 18.
 #[test]
 fn exchange_silent_daemon_times_out() {
-    let (mut ours, mut theirs) = UnixStream::pair().unwrap();
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
     let daemon = std::thread::spawn(move || {
         // One byte at a time, for ever: the deadline counts from the start, not from the last byte.
         for byte in b"HTTP/1.1 200 OK\r\n".iter().cycle() {
@@ -116,7 +118,7 @@ fn exchange_silent_daemon_times_out() {
             std::thread::sleep(Duration::from_millis(5));
         }
     });
-    let result = receive_rest(&mut ours, Vec::new(), 1 << 20, Deadline::after(Duration::from_millis(60)));
+    let result = receive_rest(&ours, Vec::new(), 1 << 20, Deadline::after(Duration::from_millis(60)));
     assert!(matches!(result, Err(HttpError::TimedOut)), "{result:?}");
     drop(ours);
     daemon.join().unwrap();
@@ -126,42 +128,42 @@ fn exchange_silent_daemon_times_out() {
 #[test]
 fn exchange_unless_gives_up_only_if_hopeless() {
     const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
-    let ask = |ours: &mut UnixStream, limit, moment, is_hopeless: &dyn Fn() -> bool| {
+    let ask = |ours: &UnixStream, limit, moment, is_hopeless: &dyn Fn() -> bool| {
         let deadline = Deadline::after(Duration::from_millis(limit));
         exchange_unless(ours, b"x", 1 << 10, deadline, Duration::from_millis(moment), is_hopeless)
     };
-    let (mut ours, mut theirs) = UnixStream::pair().unwrap();
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
     let begun = Deadline::after(Duration::from_secs(5));
-    let result = ask(&mut ours, 10_000, 20, &|| true);
+    let result = ask(&ours, 10_000, 20, &|| true);
     assert!(matches!(result, Err(HttpError::TimedOut)), "{result:?}");
     assert!(begun.remaining().is_some(), "it has waited for the deadline");
-    let result = ask(&mut ours, 60, 20, &|| false);
+    let result = ask(&ours, 60, 20, &|| false);
     assert!(matches!(result, Err(HttpError::TimedOut)), "{result:?}");
     // A late response is waited for; an early one does not ask `is_hopeless`.
     let late = || {
         (&theirs).write_all(ANSWER).unwrap();
         false
     };
-    assert_eq!(ask(&mut ours, 5_000, 20, &late).unwrap().status(), 200);
+    assert_eq!(ask(&ours, 5_000, 20, &late).unwrap().status(), 200);
     theirs.write_all(&ANSWER[..9]).unwrap();
     let rest = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(50));
         theirs.write_all(&ANSWER[9..]).unwrap();
         theirs
     });
-    let answer = ask(&mut ours, 5_000, 20, &|| panic!("it has begun to answer")).unwrap();
+    let answer = ask(&ours, 5_000, 20, &|| panic!("it has begun to answer")).unwrap();
     assert_eq!(answer.status(), 200);
     drop(rest.join().unwrap());
-    let result = ask(&mut ours, 5_000, 20, &|| true);
+    let result = ask(&ours, 5_000, 20, &|| true);
     assert!(matches!(result, Err(HttpError::Disconnected { received: 0, .. })), "{result:?}");
 }
 
 #[test]
 fn exchange_early_error_response_is_read() {
-    let (mut ours, mut theirs) = UnixStream::pair().unwrap();
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
     theirs.write_all(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n").unwrap();
     theirs.shutdown(std::net::Shutdown::Read).unwrap();
     let body = vec![b'x'; 1 << 20];
-    let answer = exchange(&mut ours, &body, 1 << 20, Deadline::after(Duration::from_secs(5))).unwrap();
+    let answer = exchange(&ours, &body, 1 << 20, Deadline::after(Duration::from_secs(5))).unwrap();
     assert_eq!(answer.status(), 413);
 }

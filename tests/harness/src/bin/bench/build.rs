@@ -16,11 +16,16 @@ pub(crate) struct Programs {
 
 /// Returns the given programs, and builds those that are not given.
 pub(crate) fn programs(paths: &ProgramPaths) -> Programs {
-    Programs {
-        client: paths.client.as_deref().map_or_else(client, absolute),
-        daemon: paths.daemon.as_deref().map_or_else(|| release("rolecalld"), absolute),
-        load: release("rolecall-load"),
-    }
+    let [client, daemon] = shipped(paths);
+    Programs { client, daemon, load: release("rolecall-load") }
+}
+
+/// Returns the client and the daemon.
+pub(crate) fn shipped(paths: &ProgramPaths) -> [PathBuf; 2] {
+    [
+        paths.client.as_deref().map_or_else(client, absolute),
+        paths.daemon.as_deref().map_or_else(|| release("rolecalld"), absolute),
+    ]
 }
 
 /// Returns a path for programs that run in another folder, such as that of their sandbox.
@@ -45,7 +50,10 @@ fn client() -> PathBuf {
 pub(crate) fn shipped_client() -> Command {
     let mut cargo = cargo(&["--profile", "client", "--package", "rolecall"]);
     if let Some(target) = static_target() {
-        cargo.args(["--target", &target]).env("RUSTFLAGS", "-C target-feature=+crt-static");
+        cargo.args(["--target", &target]).env(
+            "RUSTFLAGS",
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../install/client.rustflags")).trim(),
+        );
     }
     cargo
 }

@@ -32,9 +32,9 @@ pub(crate) fn measure(context: &Context, report: &mut Report) {
     }
     let folder = workspace().join("target/measure-build");
     let minutes = clean_build(&folder, [cargo(&DEMO)]);
-    report.add(Row::new(PART, "cargo demo, user time", minutes, "min").at_most(5.0));
+    report.add(Row::new(PART, "clean build of cargo demo, user time", minutes, "min").at_most(5.0));
     let minutes = clean_build(&folder, [shipped_client(), cargo(&["--release", "--package", "rolecalld"])]);
-    report.add(Row::new(PART, "client and daemon as shipped, user time", minutes, "min").at_most(10.0));
+    report.add(Row::new(PART, "clean build of client and daemon as shipped, user time", minutes, "min").at_most(10.0));
 }
 
 /// Builds in an empty target folder. Returns the user time of all compilers in minutes.

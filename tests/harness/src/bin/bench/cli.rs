@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::PARTS;
+use crate::soak::SoakArgs;
 
 /// Measures Rolecall on this machine: speed, memory and size, each number beside its bar.
 ///
@@ -30,6 +31,15 @@ pub(crate) enum Subcommands {
         now: PathBuf,
         #[command(flatten)]
         threshold: Threshold,
+    },
+    /// Runs the daemon under load with random faults, and checks every answer
+    ///
+    /// Exit code 1: a wrong answer, a failed call while the daemon held a valid session, growth, or a leaked secret.
+    Soak {
+        #[command(flatten)]
+        soak: SoakArgs,
+        #[command(flatten)]
+        programs: ProgramPaths,
     },
 }
 
@@ -70,10 +80,10 @@ pub(crate) struct Measure {
 #[derive(Debug, Args)]
 pub(crate) struct ProgramPaths {
     /// Measures this rolecall instead of building it
-    #[arg(long, value_name = "PATH", global = true)]
+    #[arg(long, value_name = "PATH")]
     pub(crate) client: Option<PathBuf>,
     /// Measures this rolecalld instead of building it
-    #[arg(long, value_name = "PATH", global = true)]
+    #[arg(long, value_name = "PATH")]
     pub(crate) daemon: Option<PathBuf>,
 }
 
@@ -102,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn part_and_subcommand_are_told_apart() {
+    fn part_and_subcommand_are_distinct() {
         let parsed = |arguments: &[&str]| Cli::try_parse_from([&["measure"], arguments].concat());
         assert_eq!(parsed(&["client", "memory"]).unwrap().measure.parts, ["client", "memory"]);
         let compare = parsed(&["compare", "a.json", "b.json", "--threshold", "5"]).unwrap().command;
@@ -111,5 +121,9 @@ mod tests {
             "{compare:?}"
         );
         assert!(parsed(&["unknown"]).is_err());
+        let soak = parsed(&["soak", "--for", "20m", "--seed", "7", "--client", "a", "--daemon", "b"]).unwrap().command;
+        let Some(Subcommands::Soak { soak, programs }) = soak else { panic!("{soak:?}") };
+        assert_eq!((soak.time, soak.seed), (std::time::Duration::from_mins(20), Some(7)));
+        assert!(programs.client.is_some() && programs.daemon.is_some());
     }
 }

@@ -21,5 +21,5 @@ pub(crate) fn measure(context: &Context, report: &mut Report) {
     let before = wake_ups(daemon.pid());
     thread::sleep(MINUTE);
     let during = wake_ups(daemon.pid()).saturating_sub(before);
-    report.add(Row::new("idle", "wake-ups, 10,000 profiles", f64::from(during), "a minute").at_most(4.0));
+    report.add(Row::new("idle", "wake-ups a minute, idle, 10,000 profiles", f64::from(during), "").at_most(4.0));
 }

@@ -35,9 +35,9 @@ pub(crate) fn measure(context: &Context, report: &mut Report) {
         let ratios = |[daemon, empty]: &[Block; 2]| value(daemon) / value(empty);
         let time = Sample::of_blocks(&blocks.iter().map(times).collect::<Vec<_>>());
         let ratio = Sample::of_blocks(&blocks.iter().map(ratios).collect::<Vec<_>>());
-        let what = format!("{name} at 1,000 requests/s");
+        let what = format!("daemon, {name} at 1,000 requests a second");
         report.add(Row::new(PART, &what, ratio.value, "× an empty server").spread(ratio.spread).lower_is_better());
-        report.add(Row::new(PART, format!("{what}, the daemon"), time.value, "µs").spread(time.spread));
+        report.add(Row::new(PART, format!("  in µs: {name}"), time.value, "µs").spread(time.spread));
     }
 }
 

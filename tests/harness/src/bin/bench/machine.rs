@@ -14,6 +14,8 @@ pub(crate) struct Machine {
     system: String,
     processor: String,
     cores: usize,
+    /// The load average of the last minute when the run began: another program's load widens the spreads.
+    load: f64,
     /// Programs with their versions.
     versions: Vec<String>,
 }
@@ -30,6 +32,7 @@ impl Machine {
             system,
             processor: processor().unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
+            load: load().unwrap_or_default(),
             versions: Vec::new(),
         }
     }
@@ -42,10 +45,20 @@ impl Machine {
     }
 }
 
+impl Machine {
+    pub(crate) fn hardware(&self) -> String {
+        let Self { date, processor, cores, load, .. } = self;
+        format!("{date}, {processor}, {cores} cores, load {load:.1} at the start")
+    }
+
+    pub(crate) fn software(&self) -> String {
+        std::iter::once(&self.system).chain(&self.versions).map(String::as_str).collect::<Vec<_>>().join(", ")
+    }
+}
+
 impl fmt::Display for Machine {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { date, system, processor, cores, versions } = self;
-        write!(out, "{date}, {processor}, {cores} cores, {system}; {}", versions.join(", "))
+        write!(out, "{}; {}", self.hardware(), self.software())
     }
 }
 
@@ -53,6 +66,10 @@ impl fmt::Display for Machine {
 pub(crate) fn first_line(command: &mut Command) -> Option<String> {
     let output = command.output().ok().filter(|output| output.status.success())?;
     String::from_utf8_lossy(&output.stdout).lines().next().map(|line| line.trim().to_owned())
+}
+
+fn load() -> Option<f64> {
+    fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
 }
 
 fn distribution() -> Option<String> {

@@ -26,6 +26,7 @@ mod report;
 mod sample;
 mod scale;
 mod size;
+mod soak;
 mod socket;
 mod start;
 mod throughput;
@@ -95,6 +96,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Some(Subcommands::Compare { before, now, threshold }) => compare(&before, &now, threshold.percent),
+        Some(Subcommands::Soak { soak, programs }) => Ok(soak::run(&soak, &programs)),
         None => measure(&cli.measure),
     };
     match done {

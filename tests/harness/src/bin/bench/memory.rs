@@ -69,7 +69,12 @@ fn by_regions(fixture: &Fixture) -> String {
          aws_session_token = {token}\n"
     ));
     let profile = |number| entry(&session(number), number, &format!("eu-west-{number}")).replace("work", "keys");
-    format!("[sources.keys]\naws_profile = \"keys\"\n{}", (0..SESSIONS).map(profile).collect::<String>())
+    let regions: Vec<String> = (0..SESSIONS).map(|number| format!("\"eu-west-{number}\"")).collect();
+    format!(
+        "[network]\nextra_regions = [{}]\n[sources.keys]\naws_profile = \"keys\"\n{}",
+        regions.join(", "),
+        (0..SESSIONS).map(profile).collect::<String>()
+    )
 }
 
 /// Sessions as in real use: one assumed role each.
@@ -94,7 +99,7 @@ fn add_resident(report: &mut Report, what: &str, bar: Option<f64>, daemons: &[(F
         Sample::of_repetitions(&values)
     };
     let row = |what, Sample { value, spread }| Row::new(PART, what, value, "MB").spread(spread);
-    let resident = row(format!("resident, {what}"), sample("VmRSS:")).lower_is_better();
+    let resident = row(format!("resident memory, {what}"), sample("VmRSS:")).lower_is_better();
     report.add(match bar {
         Some(bar) => resident.at_most(bar),
         None => resident,

@@ -39,11 +39,13 @@ impl Sample {
 
     /// The ratio of two interleaved series: one ratio of medians per block of `block` runs, then the median of these ratios.
     pub(crate) fn ratio(ours: &[Duration], base: &[Duration], block: usize) -> Self {
-        let ratios: Vec<f64> = ours
-            .chunks(block)
-            .zip(base.chunks(block))
-            .map(|(ours, base)| micros(ours, 0.5) / micros(base, 0.5))
-            .collect();
+        Self::ratio_at(0.5, ours, base, block)
+    }
+
+    /// As [`Sample::ratio`], with another percentile of each block.
+    pub(crate) fn ratio_at(share: f64, ours: &[Duration], base: &[Duration], block: usize) -> Self {
+        let blocks = ours.chunks(block).zip(base.chunks(block));
+        let ratios: Vec<f64> = blocks.map(|(ours, base)| micros(ours, share) / micros(base, share)).collect();
         Self::of_blocks(&ratios)
     }
 

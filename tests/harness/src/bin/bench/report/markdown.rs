@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Report, Row, number, peers};
+use super::{Report, peers};
 
 impl Report {
     /// Returns the rows with a bar as a table, below a line with date, machine and versions.
@@ -12,11 +12,9 @@ impl Report {
             self.machine
         );
         for row in self.rows.iter().filter(|row| row.bar.is_some()) {
-            let Row { what, value, unit, .. } = row;
-            let value = number::text(*value);
-            let measured = format!("{value} {unit}");
-            let (bar, spread, verdict) = (row.bar_text(), row.spread_text(), row.verdict());
-            let measured = measured.trim_end();
+            let (bar, measured, spread, verdict) =
+                (row.bar_text(), row.measured_text(), row.spread_text(), row.verdict());
+            let what = &row.what;
             let _ = writeln!(text, "| {what} | {bar} | {measured} | {spread} | {verdict} |"); // a String accepts every write
         }
         let peers = peers::markdown(&self.peers);
@@ -26,6 +24,7 @@ impl Report {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Row;
     use super::*;
     use crate::machine::Machine;
     use crate::sample::Spread;

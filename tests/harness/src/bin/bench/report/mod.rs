@@ -93,6 +93,11 @@ impl Row {
         Self { better: Some(Better::Lower), ..self }
     }
 
+    /// A time with a bar that depends on the machine and its load, and not only on Rolecall. `--compare` ignores it.
+    pub(crate) fn not_compared(self) -> Self {
+        Self { better: None, ..self }
+    }
+
     /// Shows this time in the chart of times. Its unit is µs.
     pub(crate) fn in_chart(self, name: &str) -> Self {
         assert_eq!(self.unit, "µs", "the chart compares times in µs");
@@ -114,6 +119,11 @@ impl Row {
             Some(Bar::AtLeast(bar)) => format!("≥ {}", number::text(bar)),
             None => String::new(),
         }
+    }
+
+    /// The value with its unit.
+    fn measured_text(&self) -> String {
+        format!("{} {}", number::text(self.value), self.unit).trim_end().to_owned()
     }
 
     /// The spread as it is printed, for example `1.44–1.49`. Empty without a spread.

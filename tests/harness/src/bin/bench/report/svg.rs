@@ -4,16 +4,19 @@ use std::fmt::Write as _;
 
 use super::{Bar, Report, Row, number};
 
-const WIDTH: f64 = 860.0;
+const WIDTH: f64 = 940.0;
 const MARGIN: f64 = 16.0;
 /// Where the bars begin, and their greatest length.
-const LEFT: f64 = 380.0;
-const LENGTH: f64 = 300.0;
+const LEFT: f64 = 400.0;
+const LENGTH: f64 = 240.0;
 const LINE: f64 = 24.0;
 const BAR_HEIGHT: f64 = 14.0;
 const TITLE: f64 = 36.0;
 /// Longest bar of the second panel, as a multiple of the limit.
 const MAX_SHARE: f64 = 2.0;
+
+/// Characters in one line below the bars.
+const FOOTER_CHARS: usize = 125;
 
 /// Colours follow the reader's colour scheme.
 const STYLE: &str = "\
@@ -49,8 +52,11 @@ impl Report {
         let mut canvas = Canvas { text: String::new(), y: MARGIN };
         canvas.times(&self.rows);
         canvas.bars(&self.rows);
-        canvas.y += LINE;
-        canvas.write(MARGIN, "quiet", &self.machine.to_string());
+        canvas.y += MARGIN / 2.0;
+        for line in [wrapped(&self.machine.hardware()), wrapped(&self.machine.software())].concat() {
+            canvas.y += LINE;
+            canvas.write(MARGIN, "quiet", &line);
+        }
         let height = canvas.y + MARGIN;
         format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" \
@@ -80,11 +86,7 @@ impl Canvas {
         while mark <= last {
             let (x, micros) = (LEFT + position(10_f64.powf(mark)), 10_f64.powf(mark));
             self.vertical(x, top, "grid");
-            self.add(&format!(
-                "<text class=\"quiet\" text-anchor=\"middle\" x=\"{x:.1}\" y=\"{:.1}\">{}</text>",
-                self.y + LINE,
-                duration(micros)
-            ));
+            self.centred(x, self.y + LINE, &duration(micros));
             mark += 1.0;
         }
         self.y += LINE + MARGIN;
@@ -93,15 +95,16 @@ impl Canvas {
     /// Draws how much of its limit each row with a bar uses.
     fn bars(&mut self, rows: &[Row]) {
         self.title("Measured, as a share of the limit");
-        let top = self.y + LINE - BAR_HEIGHT;
+        let (top, limit) = (self.y + LINE - BAR_HEIGHT, LEFT + LENGTH / MAX_SHARE);
+        self.centred(limit, self.y + 6.0, "limit");
         for row in rows {
             let Some(share) = share_of_limit(row) else { continue };
             let class = if row.miss().is_some_and(|miss| miss > 0.0) { "missed" } else { "met" };
-            let beyond = if share > MAX_SHARE { " ▸" } else { "" };
-            let value = format!("{}{beyond} ({} {})", number::text(row.value), row.bar_text(), row.unit);
-            self.row(&row.what, share.min(MAX_SHARE) / MAX_SHARE * LENGTH, class, value.trim_end());
+            let beyond = if share > MAX_SHARE { "▸ " } else { "" };
+            let value = format!("{beyond}{}, limit {}", row.measured_text(), row.bar_text());
+            self.row(&row.what, share.min(MAX_SHARE) / MAX_SHARE * LENGTH, class, &value);
         }
-        self.vertical(LEFT + LENGTH / MAX_SHARE, top, "line");
+        self.vertical(limit, top, "line");
     }
 
     fn title(&mut self, title: &str) {
@@ -110,7 +113,7 @@ impl Canvas {
         self.y += LINE / 2.0;
     }
 
-    /// Draws a bar with its label before and its value behind it.
+    /// Draws a bar with its label before it and its value in a column behind all bars.
     fn row(&mut self, label: &str, length: f64, class: &str, value: &str) {
         self.y += LINE;
         let top = self.y - BAR_HEIGHT + 2.0;
@@ -122,7 +125,7 @@ impl Canvas {
             self.y,
             escaped(label),
             length.max(1.0),
-            LEFT + length.max(1.0) + 6.0,
+            LEFT + LENGTH + 12.0,
             self.y,
             escaped(value)
         ));
@@ -134,6 +137,10 @@ impl Canvas {
             "<line class=\"{class}\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{top:.1}\" y2=\"{:.1}\"/>",
             self.y + 6.0
         ));
+    }
+
+    fn centred(&mut self, x: f64, y: f64, text: &str) {
+        self.add(&format!("<text class=\"quiet\" text-anchor=\"middle\" x=\"{x:.1}\" y=\"{y:.1}\">{text}</text>"));
     }
 
     fn write(&mut self, x: f64, class: &str, text: &str) {
@@ -163,6 +170,21 @@ fn duration(micros: f64) -> String {
     }
 }
 
+/// Returns the lines of a list, each with items for [`FOOTER_CHARS`] at most.
+fn wrapped(list: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for item in list.split(", ") {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + item.chars().count() < FOOTER_CHARS => {
+                line.push_str(", ");
+                line.push_str(item);
+            }
+            _ => lines.push(item.to_owned()),
+        }
+    }
+    lines
+}
+
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
@@ -181,9 +203,18 @@ mod tests {
         report.add(Row::new("daemon", "rate", 1.6, "×").at_least(0.8));
         let svg = report.svg();
         assert!(svg.contains("650 ms") && svg.contains("aws eks &lt;get-token&gt;") && svg.contains("10 ms"));
-        assert!(svg.contains("class=\"missed\"") && svg.contains("class=\"met\" x=\"380\""));
-        assert!(svg.contains("width=\"75.0\""), "half of the limit is a quarter of the axis");
+        assert!(svg.contains("class=\"missed\"") && svg.contains("class=\"met\" x=\"400\""));
+        assert!(svg.contains("width=\"60.0\""), "half of the limit is a quarter of the axis");
         assert!(svg.contains("prefers-color-scheme: dark"));
+    }
+
+    #[test]
+    fn versions_are_wrapped() {
+        let versions = ["rolecall 0.1.0"; 20].join(", ");
+        let lines = wrapped(&versions);
+        assert_eq!(lines.len(), 3);
+        assert!(lines.iter().all(|line| line.chars().count() <= FOOTER_CHARS), "{lines:?}");
+        assert_eq!(lines.join(", "), versions);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Report, Row, number, peers};
+use super::{Report, Row, peers};
 
 /// Space between two columns.
 const GAP: usize = 2;
@@ -40,6 +40,5 @@ fn aligned<const COLUMNS: usize>(lines: &[[String; COLUMNS]]) -> String {
 }
 
 fn cells(row: &Row) -> [String; 6] {
-    let measured = format!("{} {}", number::text(row.value), row.unit);
-    [row.part.clone(), row.what.clone(), row.bar_text(), measured, row.spread_text(), row.verdict()]
+    [row.part.clone(), row.what.clone(), row.bar_text(), row.measured_text(), row.spread_text(), row.verdict()]
 }
