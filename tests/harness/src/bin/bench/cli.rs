@@ -69,6 +69,9 @@ pub(crate) struct Measure {
     /// The 2,000 sessions of part memory are those of roles, which takes 7 min: the daemon calls STS five times a second
     #[arg(long)]
     pub(crate) roles: bool,
+    /// Part peers runs slow programs as often as fast ones: 200 calls at once and 100 kubectl each, which takes 30 min
+    #[arg(long)]
+    pub(crate) slow_peers: bool,
     #[command(flatten)]
     pub(crate) programs: ProgramPaths,
 }

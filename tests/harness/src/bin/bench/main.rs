@@ -20,6 +20,7 @@ mod load;
 mod longest;
 mod machine;
 mod memory;
+mod peers;
 mod process;
 mod report;
 mod sample;
@@ -49,7 +50,7 @@ struct Part {
 }
 
 /// The parts, in the order of the table. All run by default, in less than six minutes together.
-const PARTS: [Part; 11] = [
+const PARTS: [Part; 12] = [
     Part { name: "client", about: "rolecall token as a whole process, against /bin/true", measure: client::measure },
     Part { name: "scale", about: "rolecall token with 10,000 profiles, against 1", measure: scale::measure },
     Part { name: "cold", about: "1,000 callers at once, without a session", measure: cold::measure },
@@ -71,6 +72,11 @@ const PARTS: [Part; 11] = [
         about: "the longest call, with a silent STS or a stopped daemon",
         measure: longest::measure,
     },
+    Part {
+        name: "peers",
+        about: "other programs for kubectl's tokens, which tests/measure-peers.sh installs",
+        measure: peers::measure,
+    },
     Part { name: "size", about: "sizes of the programs", measure: size::measure },
     Part { name: "build", about: "processor time of clean builds, with --build", measure: build_time::measure },
 ];
@@ -80,6 +86,8 @@ struct Context {
     programs: Programs,
     /// `--roles`
     roles: bool,
+    /// `--slow-peers`
+    slow_peers: bool,
     /// `--build`
     build: bool,
 }
@@ -111,7 +119,12 @@ fn compare(before: &Path, now: &Path, threshold: f64) -> Result<ExitCode, String
 fn measure(options: &Measure) -> Result<ExitCode, String> {
     // Before the run: it may replace the file that it is compared with.
     let earlier = options.compare.as_deref().map(Report::read).transpose()?;
-    let context = Context { programs: build::programs(&options.programs), roles: options.roles, build: options.build };
+    let context = Context {
+        programs: build::programs(&options.programs),
+        roles: options.roles,
+        slow_peers: options.slow_peers,
+        build: options.build,
+    };
     let mut report = Report::new(Machine::this());
     report.machine_mut().add_version(&context.programs.client);
     let is_chosen = |part: &&Part| options.parts.is_empty() || options.parts.iter().any(|name| name == part.name);

@@ -12,7 +12,7 @@ pub(crate) struct Spread {
 }
 
 /// A measured value with its spread.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Sample {
     pub(crate) value: f64,
     pub(crate) spread: Spread,

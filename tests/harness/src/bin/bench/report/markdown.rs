@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::Report;
+use super::{Report, peers};
 
 impl Report {
     /// Returns the rows with a bar as a table, below a line with date, machine and versions.
@@ -17,7 +17,8 @@ impl Report {
             let what = &row.what;
             let _ = writeln!(text, "| {what} | {bar} | {measured} | {spread} | {verdict} |"); // a String accepts every write
         }
-        text
+        let peers = peers::markdown(&self.peers);
+        if peers.is_empty() { text } else { format!("{text}\n{peers}") }
     }
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod compare;
 pub(crate) mod file;
 mod markdown;
 mod number;
+pub(crate) mod peers;
 mod svg;
 mod table;
 
@@ -22,6 +23,9 @@ pub(crate) struct Report {
     machine: Machine,
     rows: Vec<Row>,
     missing: Vec<Missing>,
+    /// Rolecall and other programs, for a table of their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) peers: Vec<peers::Peer>,
 }
 
 /// One measured number.
@@ -140,7 +144,7 @@ impl Row {
 
 impl Report {
     pub(crate) fn new(machine: Machine) -> Self {
-        Self { format: FORMAT, machine, rows: Vec::new(), missing: Vec::new() }
+        Self { format: FORMAT, machine, rows: Vec::new(), missing: Vec::new(), peers: Vec::new() }
     }
 
     pub(crate) fn add(&mut self, row: Row) {
