@@ -165,7 +165,10 @@ pub(crate) struct Faults {
 }
 
 /// Decides for each call whether a fault applies. Its argument is the role to assume, or else the caller's role.
-struct Chooser(Box<dyn FnMut(Option<&str>) -> Option<Fault> + Send>);
+type Choose = dyn FnMut(Option<&str>) -> Option<Fault> + Send;
+
+/// A [`Choose`] in the table.
+struct Chooser(Box<Choose>);
 
 impl fmt::Debug for Chooser {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -65,9 +65,9 @@ fn parse(response: &[u8]) -> Option<Answer> {
     let end = response.windows(4).position(|window| window == b"\r\n\r\n")?;
     let (head, body) = (std::str::from_utf8(&response[..end]).ok()?, &response[end + 4..]);
     let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
-    let length = head.lines().filter_map(|line| line.split_once(": "));
-    let length = length.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
-    let length: usize = length.last()?.1.parse().ok()?;
+    let mut headers = head.lines().filter_map(|line| line.split_once(": "));
+    let (_, length) = headers.find(|(name, _)| name.eq_ignore_ascii_case("content-length"))?;
+    let length: usize = length.parse().ok()?;
     (length == body.len()).then(|| Answer::of_response(status, body))
 }
 
