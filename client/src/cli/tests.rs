@@ -45,7 +45,7 @@ fn usage_error_repeats_no_control_characters() {
     ] {
         let arguments = std::iter::once("rolecall").chain(words.iter().copied()).map(Into::into).collect();
         let text = super::parse(arguments).unwrap_err().render().to_string();
-        assert!(!text.contains(|c: char| c != '\n' && rolecall_protocol::is_unsafe_for_terminal(c)), "{text:?}");
+        assert!(!text.contains(|c: char| c != '\n' && is_unsafe_for_terminal(c)), "{text:?}");
         assert!(!text.lines().any(|line| line.starts_with("rolecall: forged")), "{text:?}");
     }
 }
