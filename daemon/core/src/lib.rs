@@ -22,6 +22,8 @@ pub mod single_flight;
 #[cfg(test)]
 mod single_flight_tests;
 
+pub mod renewal;
+
 pub mod lock;
 
 pub mod cluster_access;
