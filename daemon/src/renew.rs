@@ -14,8 +14,9 @@ use tokio_util::sync::CancellationToken;
 use crate::sessions::{ChainState, Freshness, Sessions};
 use rolecall_core::clock::{Clock, next_minute, time_until};
 use rolecall_core::profile::Profile;
-use rolecall_core::renewal::{Due, RenewalFailure, RenewalQueue, RenewalState};
+use rolecall_core::renewal::{Due, RenewalFailure, RenewalQueue, RenewalState, Urgency};
 use rolecall_core::role_chain::RoleChain;
+use rolecall_protocol::ErrorClass;
 
 /// The longest wait without reading the clock where the system does not report that the machine wakes up (B10). Linux
 /// reports it ([`crate::system_events`]); there the clock is read once a minute, so that an idle processor stays asleep.
@@ -54,8 +55,10 @@ enum Event {
     RenewalEnded(RoleChain),
     /// Sessions were dropped: chains without a session are not renewed.
     SessionsDropped,
-    /// Failures were cleared: their chains may be renewed now.
+    /// The user ended failures: their chains may be renewed now.
     FailuresCleared,
+    /// The network or the clock changed: failures were cleared.
+    SystemChanged,
     /// Read the clock now.
     Poll,
 }
@@ -107,9 +110,14 @@ impl Renewer {
         self.send(Event::SessionsDropped);
     }
 
-    /// Reports that failures were cleared, for example by a login: they are retried now.
+    /// Reports that the user ended failures, for example by a login: they are retried now.
     pub fn failures_cleared(&self) {
         self.send(Event::FailuresCleared);
+    }
+
+    /// Reports that failures were cleared because the network or the clock changed: they are retried, spread over time.
+    pub fn system_changed(&self) {
+        self.send(Event::SystemChanged);
     }
 
     /// Has the task read the clock now.
@@ -168,8 +176,8 @@ impl Engine {
                 () = tokio::time::sleep_until(self.next_poll()) => Some(Event::Poll),
             };
             let Some(event) = event else { return };
-            self.handle(event);
             self.check_discontinuities();
+            self.handle(event);
             self.start_due();
         }
     }
@@ -188,7 +196,9 @@ impl Engine {
                 }
             }
             Event::LoadEnded(chain) => self.plan(&chain),
-            Event::LoadEventsLost | Event::FailuresCleared => self.plan_all(),
+            Event::LoadEventsLost => self.plan_all(Urgency::Spread),
+            Event::FailuresCleared => self.plan_all(Urgency::Soon),
+            Event::SystemChanged => self.system_changed(),
             Event::RenewalEnded(chain) => {
                 self.queue.end(&chain);
                 self.plan(&chain);
@@ -211,27 +221,48 @@ impl Engine {
         if std::mem::replace(&mut self.discontinuities, discontinuities) != discontinuities {
             tracing::info!("machine woke up, or its clock was set or corrected");
             self.renewer.sessions.clear_all_failures();
-            self.plan_all();
+            // The answer to a renewal corrects a clock that was set to a wrong time.
+            let is_uncertain = self.renewer.clock.is_uncertain();
+            self.plan_all(if is_uncertain { Urgency::Soon } else { Urgency::Spread });
         }
     }
 
-    fn plan_all(&mut self) {
+    /// Renews overdue sessions that are still valid soon: the network may be lost again. After a wake-up, which many machines
+    /// have at the same time, and for expired sessions, which are loaded on their next use, renewals are spread.
+    fn system_changed(&mut self) {
+        let (is_waking, now) = (self.renewer.clock.is_waking(), self.renewer.clock.now());
         for chain in self.queue.keys() {
-            self.plan(&chain);
+            let is_usable = self.renewer.sessions.peek(&chain).session.is_some_and(|session| session.is_usable(now));
+            let urgency = if is_usable && !is_waking { Urgency::Soon } else { Urgency::Spread };
+            self.plan_with(&chain, urgency);
+        }
+    }
+
+    fn plan_all(&mut self, urgency: Urgency) {
+        for chain in self.queue.keys() {
+            self.plan_with(&chain, urgency);
         }
     }
 
     fn plan(&mut self, chain: &RoleChain) {
+        self.plan_with(chain, Urgency::Spread);
+    }
+
+    fn plan_with(&mut self, chain: &RoleChain, urgency: Urgency) {
         let sessions = &self.renewer.sessions;
-        self.queue.plan(chain, || renewal_state(chain, sessions.peek(chain)), self.renewer.clock.now());
+        self.queue.plan(chain, || renewal_state(chain, sessions.peek(chain)), urgency, self.renewer.clock.now());
         self.renewer.set_plan(chain, self.queue.planned(chain));
     }
 
     fn start_due(&mut self) {
         let now = self.renewer.clock.now();
-        while let Some(due) = self.queue.next(now) {
-            let (Due::Renew(chain) | Due::Unused(chain)) = &due;
-            self.renewer.set_plan(chain, None);
+        let sessions = self.renewer.sessions.clone();
+        let next = |queue: &mut RenewalQueue<RoleChain>| {
+            queue.next(now, |chain| sessions.refresh_permit(chain), |chain| sessions.peek(chain).session)
+        };
+        while let Some(due) = next(&mut self.queue) {
+            let (Due::Renew(chain) | Due::Later(chain) | Due::Unused(chain)) = &due;
+            self.renewer.set_plan(chain, self.queue.planned(chain));
             if let Due::Renew(chain) = due {
                 self.renew(chain);
             }
@@ -255,6 +286,7 @@ fn renewal_state(chain: &RoleChain, known: ChainState) -> RenewalState {
         failures: last_failure.failures,
         retry_after: last_failure.error.retry_after().unwrap_or_default(),
         may_pass: last_failure.retry_at().is_some(),
+        is_of_endpoint: last_failure.error.class() == ErrorClass::Retry,
     });
     RenewalState { session: known.session, failure, needs_mfa_code: chain.needs_interactive_mfa() }
 }

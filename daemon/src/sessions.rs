@@ -32,9 +32,10 @@ use rolecall_aws::cluster::{self, ClusterError};
 use rolecall_aws::source::{Login, Principal};
 use rolecall_aws::sts;
 use rolecall_aws::sts::StsError;
+use rolecall_core::circuit_breaker::RefreshPermit;
 use rolecall_core::config::NameTemplate;
 pub use rolecall_core::refresh::Freshness;
-use rolecall_core::refresh::{self, KnownFailure, NextStep, StaleSession};
+use rolecall_core::refresh::{self, KnownFailure, MIN_SERVED_TIME, NextStep, StaleSession};
 use rolecall_core::role_chain::RoleChain;
 use rolecall_core::session::Session;
 use rolecall_core::single_flight::{Cache, CacheEntry, LastFailure, Outcome};
@@ -194,8 +195,11 @@ impl Sessions {
         let old = entry.value.clone().filter(|_| freshness == Freshness::Cached);
         let earlier = entry.last_failure.as_ref().map(|last_failure| Arc::clone(&last_failure.error));
         let problem = match (step, earlier) {
-            (NextStep::LastFailure, Some(error)) => error,
+            (NextStep::UseCache, Some(error)) => error,
             (step, earlier) => {
+                if let (NextStep::UseCache, Some(old)) = (step, &old) {
+                    return Ok(Served::new(old, None));
+                }
                 let wait = if let NextStep::Load { wait } = step { wait } else { None };
                 match self.get_or_start(chain, entry, freshness, wait).await {
                     Ok(cached) => return Ok(Served::new(&cached, None)),
@@ -230,9 +234,23 @@ impl Sessions {
             is_within_ttl: last_failure.is_within_ttl(now),
             is_breaker_open: last_failure.error.is_repeated(),
         });
-        let is_usable = entry.value.as_ref().is_some_and(|cached| cached.session.is_usable(now));
-        let stale = StaleSession { is_usable, is_loading: self.cache.is_loading(chain), failure };
-        refresh::next_step(freshness, &stale, has_waited)
+        let session = entry.value.as_ref().map(|cached| &cached.session);
+        let stale = StaleSession {
+            is_usable: session.is_some_and(|session| session.is_usable(now)),
+            is_expiring: session.is_some_and(|session| session.expires_within(MIN_SERVED_TIME, now)),
+            is_loading: self.cache.is_loading(chain),
+            failure,
+        };
+        let may_refresh = || !matches!(self.refresh_permit(chain), RefreshPermit::Wait(_));
+        refresh::next_step(freshness, &stale, has_waited, may_refresh)
+    }
+
+    /// Returns whether a usable session may be refreshed now, by the circuit breaker of its STS endpoint.
+    pub fn refresh_permit(&self, chain: &RoleChain) -> RefreshPermit {
+        if chain.is_base() {
+            return RefreshPermit::Allowed; // credentials of a source do not come from this endpoint
+        }
+        self.aws.breakers().refresh_permit(&chain.endpoint(), self.now())
     }
 
     /// Returns the sources of base credentials.

@@ -6,6 +6,8 @@ use rolecall_protocol::ErrorClass;
 
 /// How long a caller waits for a refresh while the cached session is usable. The load goes on without the caller.
 pub const REFRESH_WAIT: Duration = Duration::from_secs(2);
+/// A session with less time left is refreshed for a caller although its endpoint fails: its tokens have almost no life.
+pub const MIN_SERVED_TIME: Duration = Duration::from_mins(2);
 /// How long a transient failure is remembered: 2 s after the first, doubled with each further one up to 10 s. kubectl runs
 /// its plugin six times for one failing command, and these share one attempt.
 const TRANSIENT_TTL: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(10)];
@@ -28,6 +30,8 @@ pub enum Freshness {
 pub struct StaleSession {
     /// Whether there is a session that AWS still accepts.
     pub is_usable: bool,
+    /// Whether that session has less than [`MIN_SERVED_TIME`] left.
+    pub is_expiring: bool,
     /// Whether a load is in flight.
     pub is_loading: bool,
     /// The last failure, if no load has succeeded since.
@@ -54,12 +58,17 @@ pub enum NextStep {
         wait: Option<Duration>,
     },
     /// Serve the cached session if it is usable, else fail with the last failure.
-    LastFailure,
+    UseCache,
 }
 
 /// Returns what a caller does for a session that is not fresh enough. `has_waited` excludes [`NextStep::WaitForProbe`].
-#[must_use]
-pub fn next_step(freshness: Freshness, stale: &StaleSession, has_waited: bool) -> NextStep {
+/// `may_refresh` returns whether the circuit breaker permits a load for a session that is still usable.
+pub fn next_step(
+    freshness: Freshness,
+    stale: &StaleSession,
+    has_waited: bool,
+    may_refresh: impl FnOnce() -> bool,
+) -> NextStep {
     let is_cached = freshness == Freshness::Cached;
     let is_served = is_cached && stale.is_usable;
     match &stale.failure {
@@ -69,7 +78,8 @@ pub fn next_step(freshness: Freshness, stale: &StaleSession, has_waited: bool) -
         {
             NextStep::WaitForProbe
         }
-        Some(failure) if is_cached && failure.is_within_ttl => NextStep::LastFailure,
+        Some(failure) if is_cached && failure.is_within_ttl => NextStep::UseCache,
+        _ if is_served && !stale.is_expiring && !stale.is_loading && !may_refresh() => NextStep::UseCache,
         // After a failure, callers who have a usable session do not wait for the next attempt.
         Some(_) => NextStep::Load { wait: is_served.then_some(Duration::ZERO) },
         None => NextStep::Load { wait: is_served.then_some(REFRESH_WAIT) },
@@ -100,7 +110,9 @@ mod tests {
     const FAILED: KnownFailure = KnownFailure { is_within_ttl: false, is_breaker_open: false };
 
     fn step(freshness: Freshness, is_usable: bool, failure: Option<KnownFailure>) -> NextStep {
-        next_step(freshness, &StaleSession { is_usable, is_loading: false, failure }, false)
+        next_step(freshness, &StaleSession { is_usable, is_expiring: false, is_loading: false, failure }, false, || {
+            true
+        })
     }
 
     #[test]
@@ -115,7 +127,7 @@ mod tests {
     #[test]
     fn remembered_failure_starts_no_load() {
         let remembered = KnownFailure { is_within_ttl: true, ..FAILED };
-        assert_eq!(step(Freshness::Cached, true, Some(remembered)), NextStep::LastFailure);
+        assert_eq!(step(Freshness::Cached, true, Some(remembered)), NextStep::UseCache);
         assert_eq!(step(Freshness::Refresh, true, Some(remembered)), NextStep::Load { wait: None });
     }
 
@@ -124,10 +136,29 @@ mod tests {
         let open = Some(KnownFailure { is_breaker_open: true, ..FAILED });
         assert_eq!(step(Freshness::Cached, false, open), NextStep::WaitForProbe);
         assert_eq!(step(Freshness::Cached, true, open), NextStep::Load { wait: Some(Duration::ZERO) });
-        let stale = StaleSession { is_usable: false, is_loading: true, failure: open };
-        assert_eq!(next_step(Freshness::Cached, &stale, false), NextStep::Load { wait: None });
+        let stale = StaleSession { is_usable: false, is_expiring: false, is_loading: true, failure: open };
+        assert_eq!(next_step(Freshness::Cached, &stale, false, || true), NextStep::Load { wait: None });
         let stale = StaleSession { is_loading: false, ..stale };
-        assert_eq!(next_step(Freshness::Cached, &stale, true), NextStep::Load { wait: None });
+        assert_eq!(next_step(Freshness::Cached, &stale, true, || true), NextStep::Load { wait: None });
+    }
+
+    #[test]
+    fn failing_endpoint_delays_refresh_not_load() {
+        let step = |freshness, is_usable, is_loading| {
+            next_step(
+                freshness,
+                &StaleSession { is_usable, is_expiring: false, is_loading, failure: None },
+                false,
+                || false,
+            )
+        };
+        assert_eq!(step(Freshness::Cached, true, false), NextStep::UseCache);
+        assert_eq!(step(Freshness::Cached, true, true), NextStep::Load { wait: Some(REFRESH_WAIT) });
+        assert_eq!(step(Freshness::Cached, false, false), NextStep::Load { wait: None });
+        assert_eq!(step(Freshness::Refresh, true, false), NextStep::Load { wait: None });
+        let expiring = StaleSession { is_usable: true, is_expiring: true, is_loading: false, failure: Some(FAILED) };
+        let step = next_step(Freshness::Cached, &expiring, false, || false);
+        assert_eq!(step, NextStep::Load { wait: Some(Duration::ZERO) });
     }
 
     #[test]

@@ -1,24 +1,43 @@
 //! When sessions are renewed: a queue of due times, for any number of role chains. Callers pass the time, so the daemon and
 //! a simulation use the same policy.
 //!
-//! A session that was used within its profile's `keep_warm` is renewed at a random point in the middle of its life (B1),
-//! for example between 27 and 33 min of an hour. AWS may therefore fail for half of a session's life without an effect. A
-//! renewal that fails is repeated with growing pauses. A session that nothing uses expires.
+//! A session that was used within its profile's `keep_warm` is renewed just before the middle of its life (B1), for example
+//! between 27 and 29.4 min of an hour. AWS may therefore fail for half of a session's life without an effect. A session that
+//! nothing uses expires.
+//!
+//! Outages of STS and lunch breaks are the same for all laptops of a company. What would follow at once on each would be a
+//! peak of calls, so overdue renewals are spread over the rest of the sessions' lives ([`catch_up_at`]). `cargo measure fleet`
+//! measures the peaks.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::circuit_breaker::RefreshPermit;
 use crate::clock::time_until;
 use crate::session::Session;
 
-/// The bound of the first pause after a failure (B5). It doubles with each further failure …
+/// The share of its life at which a session is renewed, and the random part of it. More than half is left, so an outage of
+/// half of its life ends before the session does, and a caller has 36 s of an hour's session for the next attempt. Later
+/// renewals would be fewer: 28.2 min on average are 1.06 calls per half hour.
+const RENEWAL_SHARE: f64 = 0.45;
+const RENEWAL_JITTER: f64 = 0.04;
+/// The longest pause after the first failure (B5). It doubles with each further failure …
 const MIN_PAUSE: Duration = Duration::from_secs(5);
 /// … up to this.
-const MAX_PAUSE: Duration = Duration::from_mins(1);
-/// Renewals that are due when the machine wakes up start at random within this time (B10).
-const WAKE_JITTER: Duration = Duration::from_secs(3);
+const MAX_PAUSE: Duration = Duration::from_mins(5);
+/// The part of the remaining life after which an overdue session is renewed, and the random part of it. Sessions that became
+/// due during an outage have anything between half of their life and nothing left. At these shares, the renewals of sessions
+/// of an hour after an outage of half an hour last 27 min, at up to 1.5 times the usual rate.
+const CATCH_UP_SHARE: f64 = 0.5;
+const CATCH_UP_JITTER: f64 = 0.4;
+/// The longest remaining life that counts. A session of 12 h is renewed within an hour.
+const MAX_CATCH_UP: Duration = Duration::from_hours(1);
+/// Sessions that expired while the machine slept are renewed at random within this time. Their next use renews them at once.
+const EXPIRED_SPREAD: Duration = Duration::from_mins(30);
+/// Renewals whose failure a user has ended start at random within this time.
+const RETRY_JITTER: Duration = Duration::from_secs(3);
 /// Renewals in flight at once: half of the calls that STS gets at once, so that a caller never waits for a renewal.
 const MAX_IN_FLIGHT: usize = 4;
 /// How long before its end the renewal of a session is tried that needs an MFA code from the user, so that the failure
@@ -49,6 +68,17 @@ pub struct RenewalFailure {
     pub retry_after: Duration,
     /// Whether time may end it. A renewal that needs a login is not repeated.
     pub may_pass: bool,
+    /// Whether the endpoint failed, which all its sessions share.
+    pub is_of_endpoint: bool,
+}
+
+/// How soon an overdue renewal starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Urgency {
+    /// Spread over the rest of the session's life.
+    Spread,
+    /// Within 3 s: the user has done something for it.
+    Soon,
 }
 
 /// The chains whose sessions are renewed, in the order of their due times. `K` is a role chain.
@@ -60,17 +90,26 @@ pub struct RenewalQueue<K> {
     in_flight: usize,
 }
 
-/// When a renewal is due, with a number that tells renewals of the same time apart.
-type DueAt = (SystemTime, u64);
+/// When a renewal is due, when the session expires, and a number that tells renewals apart. Renewals that wait for the same
+/// endpoint have the same time: the most urgent one starts first.
+type DueAt = (SystemTime, Option<SystemTime>, u64);
 
 /// A chain whose session is renewed.
 #[derive(Debug, Clone, Copy)]
 struct Tracked {
+    /// Chains are listed in the order in which they were tracked first.
+    number: u64,
     /// When renewing ends, unless the session is used again.
     until: SystemTime,
+    /// When its session expires.
+    expires: Option<SystemTime>,
     /// Its key in `RenewalQueue::due`.
     due_at: Option<DueAt>,
     is_loading: bool,
+    /// Whether the endpoint failed when the renewal was due. When it answers again, the renewal is spread.
+    is_held: bool,
+    /// Whether the plan is that of an overdue renewal.
+    is_overdue: bool,
 }
 
 /// A chain that has left the queue.
@@ -78,6 +117,8 @@ struct Tracked {
 pub enum Due<K> {
     /// Its renewal starts now, and [`RenewalQueue::end`] reports its end.
     Renew(K),
+    /// Its endpoint fails, or has failed: it is planned again.
+    Later(K),
     /// It was not used for `keep_warm`: the session expires, and its next use tracks it again.
     Unused(K),
 }
@@ -95,45 +136,100 @@ impl<K: Eq + Hash + Clone> RenewalQueue<K> {
             tracked.until = until;
             return false;
         }
-        self.tracked.insert(key.clone(), Tracked { until, due_at: None, is_loading: false });
+        self.last_number += 1;
+        let number = self.last_number;
+        let tracked = Tracked {
+            number,
+            until,
+            expires: None,
+            due_at: None,
+            is_loading: false,
+            is_held: false,
+            is_overdue: false,
+        };
+        self.tracked.insert(key.clone(), tracked);
         true
     }
 
     /// Plans the next renewal of a tracked chain, in the place of an earlier plan. Has no effect while one is in flight.
-    pub fn plan(&mut self, key: &K, state: impl FnOnce() -> RenewalState, now: SystemTime) {
+    pub fn plan(&mut self, key: &K, state: impl FnOnce() -> RenewalState, urgency: Urgency, now: SystemTime) {
         let Some(tracked) = self.tracked.get_mut(key).filter(|tracked| !tracked.is_loading) else { return };
-        // Many chains may be overdue at once.
-        let soonest = now + WAKE_JITTER.mul_f64(fastrand::f64());
-        let at = next_try(&state(), fastrand::f64()).map(|at| if at <= now { soonest } else { at });
+        let state = state();
+        tracked.expires = state.session.as_ref().and_then(|session| session.expires());
+        tracked.is_held = state.failure.is_some_and(|failure| failure.is_of_endpoint);
+        let next = next_try(&state, fastrand::f64());
+        let is_overdue = next.is_some_and(|at| at <= now);
+        // The plan of an overdue renewal stays: making it again and again would only delay the renewal.
+        let earlier = tracked.due_at.filter(|_| tracked.is_overdue).map(|(at, ..)| at);
+        tracked.is_overdue = is_overdue;
+        let at = match (state.session, urgency) {
+            (Some(session), Urgency::Spread) if is_overdue => {
+                Some(earlier.unwrap_or_else(|| catch_up_at(&session, now, fastrand::f64())))
+            }
+            (_, Urgency::Soon) if is_overdue => {
+                let soon = now + RETRY_JITTER.mul_f64(fastrand::f64());
+                Some(earlier.map_or(soon, |earlier| earlier.min(soon)))
+            }
+            _ => next,
+        };
+        self.set_due(key, at);
+    }
+
+    /// Puts a chain into the queue, in the place of an earlier plan.
+    fn set_due(&mut self, key: &K, at: Option<SystemTime>) {
+        let Some(tracked) = self.tracked.get_mut(key) else { return };
         if let Some(earlier) = tracked.due_at.take() {
             self.due.remove(&earlier);
         }
         if let Some(at) = at {
             self.last_number += 1;
-            tracked.due_at = Some((at, self.last_number));
-            self.due.insert((at, self.last_number), key.clone());
+            let due_at = (at, tracked.expires, self.last_number);
+            tracked.due_at = Some(due_at);
+            self.due.insert(due_at, key.clone());
         }
     }
 
     /// Returns when the session of a chain is renewed next, if a renewal is planned.
     #[must_use]
     pub fn planned(&self, key: &K) -> Option<SystemTime> {
-        self.tracked.get(key)?.due_at.map(|(at, _)| at)
+        self.tracked.get(key)?.due_at.map(|(at, ..)| at)
     }
 
     /// Removes the next chain that is due from the queue. `None` if none is due, or if as many renewals as allowed are in
-    /// flight.
-    pub fn next(&mut self, now: SystemTime) -> Option<Due<K>> {
+    /// flight. `permit` is that of the chain's endpoint, `session` its session.
+    pub fn next(
+        &mut self,
+        now: SystemTime,
+        permit: impl FnOnce(&K) -> RefreshPermit,
+        session: impl FnOnce(&K) -> Option<Arc<Session>>,
+    ) -> Option<Due<K>> {
         if self.next_due().is_none_or(|due| due > now) {
             return None;
         }
         let (_, key) = self.due.pop_first()?;
         let tracked = self.tracked.get_mut(&key)?;
-        tracked.due_at = None;
+        (tracked.due_at, tracked.is_overdue) = (None, false);
         if tracked.until <= now {
             self.tracked.remove(&key);
             return Some(Due::Unused(key));
         }
+        match permit(&key) {
+            RefreshPermit::Wait(until) => {
+                tracked.is_held = true;
+                self.set_due(&key, Some(until));
+                return Some(Due::Later(key));
+            }
+            RefreshPermit::Allowed if tracked.is_held => {
+                // Another call has found that the endpoint answers again.
+                (tracked.is_held, tracked.is_overdue) = (false, true);
+                if let Some(session) = session(&key) {
+                    self.set_due(&key, Some(catch_up_at(&session, now, fastrand::f64())));
+                    return Some(Due::Later(key));
+                }
+            }
+            RefreshPermit::Allowed | RefreshPermit::Probe => {}
+        }
+        let tracked = self.tracked.get_mut(&key)?;
         tracked.is_loading = true;
         self.in_flight += 1;
         Some(Due::Renew(key))
@@ -146,7 +242,7 @@ impl<K: Eq + Hash + Clone> RenewalQueue<K> {
         if self.in_flight >= MAX_IN_FLIGHT {
             return None;
         }
-        self.due.first_key_value().map(|((at, _), _)| *at)
+        self.due.first_key_value().map(|((at, ..), _)| *at)
     }
 
     /// Records that the renewal of a chain has ended. It has no plan then.
@@ -164,10 +260,12 @@ impl<K: Eq + Hash + Clone> RenewalQueue<K> {
         self.due.retain(|_, key| tracked.contains_key(key));
     }
 
-    /// Returns the tracked chains.
+    /// Returns the tracked chains, in the order in which they were tracked first.
     #[must_use]
     pub fn keys(&self) -> Vec<K> {
-        self.tracked.keys().cloned().collect()
+        let mut keys: Vec<_> = self.tracked.iter().collect();
+        keys.sort_unstable_by_key(|(_, tracked)| tracked.number);
+        keys.into_iter().map(|(key, _)| key.clone()).collect()
     }
 
     /// Returns whether the session of a chain is renewed.
@@ -183,7 +281,7 @@ impl<K: Eq + Hash + Clone> Default for RenewalQueue<K> {
     }
 }
 
-/// Returns when a session is renewed: at `share` (0.45 to 0.55) of its life, and with at least 20 min left if its life is
+/// Returns when a session is renewed: at `share` (0.45 to 0.49) of its life, and with at least 20 min left if its life is
 /// longer than 40 min. `None` for a session that does not expire.
 #[must_use]
 pub fn renew_at(session: &Session, share: f64) -> Option<SystemTime> {
@@ -194,21 +292,34 @@ pub fn renew_at(session: &Session, share: f64) -> Option<SystemTime> {
     Some(session.issued + spent.min(latest))
 }
 
-/// Returns the pause after a number of failures in a row: random (`share`) below a bound that doubles from 5 s to 60 s (B5).
+/// Returns when an overdue session is renewed: when a random half to nine tenths of what is left of its life have passed, of
+/// at most an hour. An expired session is renewed within 30 min.
+#[must_use]
+pub fn catch_up_at(session: &Session, now: SystemTime, share: f64) -> SystemTime {
+    let left = session.expires().map_or(Duration::ZERO, |end| time_until(now, end));
+    if session.is_usable(now) {
+        now + left.min(MAX_CATCH_UP).mul_f64(CATCH_UP_SHARE + CATCH_UP_JITTER * share)
+    } else {
+        now + EXPIRED_SPREAD.mul_f64(share)
+    }
+}
+
+/// Returns the pause after a number of failures in a row: a random half to the whole (`share`) of a bound that doubles from
+/// 5 s to 5 min (B5).
 #[must_use]
 pub fn pause(failures: u32, share: f64) -> Duration {
     let bound = MIN_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(8)).min(MAX_PAUSE);
-    bound.mul_f64(share.clamp(0.0, 1.0)).max(MIN_PAUSE / 5)
+    bound.mul_f64(0.5 + share.clamp(0.0, 1.0) / 2.0)
 }
 
-/// Returns when the next renewal is tried: in the middle of the session's life, or after the pause that follows a failure.
-/// `None` where there is no session to renew, or where only the user can end the failure.
+/// Returns when the next renewal is tried: just before the middle of the session's life, or after the pause that follows a
+/// failure. `None` where there is no session to renew, or where only the user can end the failure.
 fn next_try(state: &RenewalState, share: f64) -> Option<SystemTime> {
     let session = state.session.as_ref()?;
     let end = session.expires()?;
     match &state.failure {
         None if state.needs_mfa_code => Some(end - MFA_NOTICE),
-        None => renew_at(session, 0.45 + 0.1 * share),
+        None => renew_at(session, RENEWAL_SHARE + RENEWAL_JITTER * share),
         // Callers wait for the failure's time to live; a renewal waits for its own pause, which begins when AWS's
         // Retry-After ends.
         Some(failed) => failed.may_pass.then(|| failed.last + failed.retry_after + pause(failed.failures, share)),
@@ -246,11 +357,91 @@ mod tests {
     }
 
     #[test]
-    fn pause_doubles_with_jitter_up_to_a_minute() {
-        for (failures, most) in [(1, 5), (2, 10), (3, 20), (4, 40), (5, 60), (50, 60)] {
+    fn pause_doubles_with_jitter_up_to_five_minutes() {
+        for (failures, most) in [(1, 5), (2, 10), (3, 20), (4, 40), (7, 300), (50, 300)] {
             assert_eq!(pause(failures, 1.0), Duration::from_secs(most));
-            assert!(pause(failures, 0.5) <= Duration::from_secs(most) / 2);
-            assert_eq!(pause(failures, 0.0), Duration::from_secs(1));
+            assert_eq!(pause(failures, 0.0), Duration::from_secs(most) / 2);
         }
+    }
+
+    #[test]
+    fn catch_up_uses_the_rest_of_the_life() {
+        let at = |life, now, share| {
+            let now = T0 + Duration::from_mins(now);
+            let at = catch_up_at(&session(Duration::from_mins(life)), now, share);
+            at.duration_since(now).unwrap().as_secs()
+        };
+        assert_eq!((at(60, 30, 0.0), at(60, 30, 1.0)), (15 * 60, 27 * 60));
+        assert_eq!((at(60, 55, 0.0), at(60, 55, 1.0)), (150, 270));
+        assert_eq!((at(720, 360, 0.0), at(720, 360, 1.0)), (30 * 60, 54 * 60));
+        assert_eq!((at(60, 90, 0.0), at(60, 90, 1.0)), (0, 30 * 60));
+    }
+
+    fn state(life: Duration, failure: Option<RenewalFailure>) -> RenewalState {
+        RenewalState { session: Some(Arc::new(session(life))), failure, needs_mfa_code: false }
+    }
+
+    fn start(queue: &mut RenewalQueue<u8>, now: SystemTime, permit: RefreshPermit) -> Option<Due<u8>> {
+        queue.next(now, |_| permit, |_| Some(Arc::new(session(HOUR))))
+    }
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    #[test]
+    fn renewal_at_failing_endpoint_waits_then_is_spread() {
+        let mut queue = RenewalQueue::new();
+        let due = T0 + HOUR / 2;
+        assert!(queue.track(&1, T0 + 9 * HOUR));
+        queue.plan(&1, || state(HOUR, None), Urgency::Spread, T0);
+        assert!(queue.planned(&1).unwrap() < due);
+        let until = due + Duration::from_mins(1);
+        assert_eq!(start(&mut queue, due, RefreshPermit::Wait(until)), Some(Due::Later(1)));
+        assert_eq!(queue.planned(&1), Some(until));
+        assert_eq!(start(&mut queue, due, RefreshPermit::Allowed), None, "not due");
+        assert_eq!(start(&mut queue, until, RefreshPermit::Allowed), Some(Due::Later(1)));
+        let spread = queue.planned(&1).unwrap();
+        assert!(spread > until + Duration::from_mins(14) && spread < due + Duration::from_mins(28));
+        queue.plan(&1, || state(HOUR, None), Urgency::Spread, until);
+        assert_eq!(queue.planned(&1), Some(spread), "the plan stays");
+        assert_eq!(start(&mut queue, spread, RefreshPermit::Allowed), Some(Due::Renew(1)));
+    }
+
+    #[test]
+    fn probe_starts_and_its_failure_pauses() {
+        let mut queue = RenewalQueue::new();
+        let due = T0 + HOUR / 2;
+        queue.track(&1, T0 + 9 * HOUR);
+        queue.plan(&1, || state(HOUR, None), Urgency::Spread, T0);
+        assert_eq!(start(&mut queue, due, RefreshPermit::Probe), Some(Due::Renew(1)));
+        queue.end(&1);
+        let failure = RenewalFailure {
+            last: due,
+            failures: 3,
+            retry_after: Duration::ZERO,
+            may_pass: true,
+            is_of_endpoint: true,
+        };
+        queue.plan(&1, || state(HOUR, Some(failure)), Urgency::Spread, due);
+        let retry = queue.planned(&1).unwrap();
+        assert!(retry >= due + Duration::from_secs(10) && retry <= due + Duration::from_secs(20));
+        assert_eq!(start(&mut queue, retry, RefreshPermit::Allowed), Some(Due::Later(1)), "another call succeeded");
+    }
+
+    #[test]
+    fn overdue_renewal_after_a_login_starts_soon() {
+        let mut queue = RenewalQueue::new();
+        let now = T0 + HOUR * 2 / 3;
+        queue.track(&1, T0 + 9 * HOUR);
+        queue.plan(&1, || state(HOUR, None), Urgency::Soon, now);
+        assert!(queue.planned(&1).unwrap() <= now + RETRY_JITTER);
+    }
+
+    #[test]
+    fn unused_chain_leaves_the_queue() {
+        let mut queue = RenewalQueue::new();
+        queue.track(&1, T0 + HOUR / 4);
+        queue.plan(&1, || state(HOUR, None), Urgency::Spread, T0);
+        assert_eq!(start(&mut queue, T0 + HOUR / 2, RefreshPermit::Allowed), Some(Due::Unused(1)));
+        assert!(!queue.contains(&1));
     }
 }
