@@ -1,26 +1,29 @@
 #!/bin/sh
-# Builds Rolecall from this checkout and installs it for one user. install.sh --help explains it.
+# Builds Rolecall from this checkout, or takes it from a tarball, and installs it for one user. install.sh --help explains it.
 
 set -eu
 umask 022
 
 help() {
     cat <<'EOF'
-Builds Rolecall from this checkout and installs it for your user.
+Builds Rolecall from this checkout and installs it for your user. In an unpacked release tarball, it installs the programs
+of the tarball and builds nothing.
 
 Usage: install/install.sh [OPTIONS]
 
 Options:
-  --prefix DIR   Where to install [default: ~/.local]
-  --service      Enable the service: systemd or launchd starts the daemon
-  --no-service   Do not install files for systemd or launchd
-  -h, --help     Print this help
+  --prefix DIR    Where to install [default: ~/.local]
+  --from TARBALL  Install the release in this file. If a file SHA256SUMS is beside it, it must name the file's checksum
+  --service       Enable the service: systemd or launchd starts the daemon
+  --no-service    Do not install files for systemd or launchd
+  --dry-run       Print what would be built and installed, and change nothing
+  -h, --help      Print this help
 
 Installs the programs into DIR/bin, man pages and completions into DIR/share, and service files into your configuration
 folder. Without --service the service is not enabled, and the client starts the daemon when it needs it.
 A second run updates changed files and restarts a running daemon. install/uninstall.sh removes everything.
 
-Needs cargo (https://rustup.rs) and a C compiler.
+A build needs cargo (https://rustup.rs), a C compiler and 3 GB of free disk. It takes about ten minutes on two cores.
 EOF
 }
 
@@ -35,6 +38,8 @@ has() { command -v "$1" >/dev/null 2>&1; }
 # --- options ----------------------------------------------------------------------------------------------------------
 
 prefix=
+from=
+dry_run=no
 service=files # none, files, enabled
 wants_service=no
 wants_no_service=no
@@ -46,8 +51,15 @@ while [ $# -gt 0 ]; do
         shift
         ;;
     --prefix=*) prefix=${1#*=} ;;
+    --from)
+        [ $# -ge 2 ] || fail 2 '--from needs a file'
+        from=$2
+        shift
+        ;;
+    --from=*) from=${1#*=} ;;
     --service) wants_service=yes ;;
     --no-service) wants_no_service=yes ;;
+    --dry-run) dry_run=yes ;;
     -h | --help)
         help
         exit
@@ -70,9 +82,9 @@ case $prefix in
 esac
 prefix=${prefix%/}
 # systemd and launchd would each need their own quoting for these characters.
-case $prefix in
+case $prefix$HOME in
 *[\"\'\\\$%\&\|\<\>\`]* | *'
-'*) fail 2 "the folder's name must not contain quotes, line breaks or any of \\ \$ % & | < > \`: $prefix" ;;
+'*) fail 2 "the folders must not contain quotes, line breaks or any of \\ \$ % & | < > \`: $prefix, $HOME" ;;
 esac
 if [ "$(id -u)" = 0 ] && [ -n "${SUDO_UID:-}" ] && [ $service != none ]; then
     fail 2 'with sudo the service would belong to root; run it as your own user, or add --no-service'
@@ -89,7 +101,6 @@ label=rolecalld
 
 systemd_runs() { has systemctl && systemctl --user show-environment >/dev/null 2>&1; }
 
-has cargo || fail 1 'cargo is not on PATH; install it from https://rustup.rs'
 if [ $service = enabled ] && [ "$system" != Darwin ] && ! systemd_runs; then
     fail 1 'systemd --user does not run here; omit --service, and the client starts the daemon when it needs it'
 fi
@@ -101,45 +112,71 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# --- build ------------------------------------------------------------------------------------------------------------
+# --- tarball ----------------------------------------------------------------------------------------------------------
+
+# The tarball has its own install.sh, which knows its files.
+if [ -n "$from" ]; then
+    [ -f "$from" ] || fail 1 "there is no file $from"
+    name=${from##*/}
+    case $from in */*) sums=${from%/*}/SHA256SUMS ;; *) sums=SHA256SUMS ;; esac
+    if [ -f "$sums" ]; then
+        expected=$(awk -v name="$name" '$2 == name || $2 == "*" name { print $1 }' "$sums")
+        [ -n "$expected" ] || fail 1 "$sums has no checksum of $name"
+        actual=$({ sha256sum "$from" 2>/dev/null || shasum -a 256 "$from"; } | cut -d ' ' -f 1)
+        [ "$actual" = "$expected" ] || fail 1 "$from is damaged: its checksum is $actual, and $sums names $expected"
+        say verified "$from against $sums"
+    fi
+    tar -xzf "$from" -C "$work" || fail 1 "cannot unpack $from"
+    inner=$(find "$work" -mindepth 3 -maxdepth 3 -path '*/install/install.sh')
+    [ -f "$inner" ] || fail 1 "$from is no release of Rolecall: it has no install/install.sh"
+    set -- --prefix "$prefix"
+    case $service in enabled) set -- "$@" --service ;; none) set -- "$@" --no-service ;; esac
+    [ $dry_run = no ] || set -- "$@" --dry-run
+    sh "$inner" "$@"
+    exit
+fi
+
+# --- programs ---------------------------------------------------------------------------------------------------------
 
 cd "$root"
-target=$(cargo metadata --locked --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
-[ -n "$target" ] || fail 1 'cargo metadata names no target folder'
-host=$(rustc -vV | sed -n 's/^host: //p')
-[ -n "$host" ] || fail 1 'rustc -vV names no host'
 
-# kubectl starts the client for each token, and a static program starts a third faster. It needs libc.a.
-has_static_libc() {
-    case $host in
-    *-linux-gnu*) ;;
-    *) return 1 ;;
-    esac
-    case $("${CC:-cc}" -print-file-name=libc.a 2>/dev/null) in
-    /*) ;;
-    *)
-        say note 'libc.a is missing (Fedora: glibc-static): the client is built as a dynamic program, which starts more slowly'
-        return 1
-        ;;
-    esac
+# Errors before a build of ten minutes rather than during it.
+check_build_tools() {
+    has cargo && has rustc || fail 1 'cargo is not on PATH; install it from https://rustup.rs'
+    needed=$(sed -n 's/^rust-version *= *"\([^"]*\)".*/\1/p' Cargo.toml)
+    present=$(rustc -V | cut -d ' ' -f 2)
+    [ "$(printf '%s\n%s\n' "$needed" "${present%%-*}" | sort -V | head -n 1)" = "$needed" ] ||
+        fail 1 "Rust $present is too old; Rolecall needs $needed. Run: rustup update stable"
+    has "${CC:-cc}" || fail 1 "there is no C compiler (${CC:-cc}); install gcc or clang"
+    target=$(cargo metadata --locked --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
+    [ -n "$target" ] || fail 1 'cargo metadata names no target folder'
+    # A later build needs less, and replaces files.
+    [ ! -x "$target/release/rolecalld" ] || return 0
+    disk=$target
+    while [ ! -d "$disk" ]; do disk=${disk%/*}; done
+    free=$(df -Pk "$disk" | awk 'NR == 2 { print $4 }')
+    [ "$free" -ge "$build_kilobytes" ] ||
+        fail 1 "$disk has $((free / 1024)) MB free, and the build needs $((build_kilobytes / 1024)) MB; set CARGO_TARGET_DIR to another disk"
 }
+readonly build_kilobytes=3145728
 
-if has_static_libc; then
-    say building 'rolecall, the client (static)'
-    # --target keeps the flag away from build scripts and macros.
-    RUSTFLAGS="${RUSTFLAGS:+$RUSTFLAGS }-C target-feature=+crt-static" \
-        cargo build --locked --profile client --target "$host" -p rolecall
-    client=$target/$host/client/rolecall
+if [ ! -f Cargo.toml ]; then
+    client=$root/bin/rolecall
+    daemon=$root/bin/rolecalld
+    [ -x "$client" ] && [ -x "$daemon" ] || fail 1 "$root is neither a checkout nor an unpacked release of Rolecall"
+elif [ $dry_run = yes ]; then
+    check_build_tools
+    say 'to build' 'rolecall, the client, and rolecalld, the daemon'
+    client=
+    daemon=
 else
-    say building 'rolecall, the client'
-    cargo build --locked --profile client -p rolecall
-    client=$target/client/rolecall
+    check_build_tools
+    install/build.sh >"$work/programs"
+    client=$(sed -n 1p "$work/programs")
+    daemon=$(sed -n 2p "$work/programs")
 fi
-say building 'rolecalld, the daemon (takes some minutes the first time)'
-cargo build --locked --release -p rolecalld
-daemon=$target/release/rolecalld
 for program in "$client" "$daemon"; do
-    "$program" --version >/dev/null || fail 1 "the new program does not run: $program"
+    [ -z "$program" ] || "$program" --version >/dev/null || fail 1 "the new program does not run here: $program"
 done
 
 # --- install ----------------------------------------------------------------------------------------------------------
@@ -148,12 +185,13 @@ changed=no
 
 # record PATH: adds it to the manifest, before the file exists.
 record() {
+    [ $dry_run = no ] || return 0
     grep -qxF -- "$1" "$manifest" 2>/dev/null || printf '%s\n' "$1" >>"$manifest"
 }
 
 # folder DIR: creates it and its missing parents.
 folder() {
-    [ ! -d "$1" ] || return 0
+    [ ! -d "$1" ] && [ $dry_run = no ] || return 0
     folder "${1%/*}"
     mkdir "$1"
     record "$1/"
@@ -162,12 +200,17 @@ folder() {
 # put FILE PATH MODE: installs by rename, so that no reader sees a partial file and a running program keeps its own.
 put() {
     [ ! -d "$2" ] || fail 1 "$2 is a folder; remove or rename it"
-    folder "${2%/*}"
-    record "$2"
-    if [ ! -L "$2" ] && cmp -s "$1" "$2" && [ -n "$(find "$2" -prune -perm "$3")" ]; then
+    if [ ! -L "$2" ] && [ -f "$2" ] && cmp -s "${1:-/dev/null}" "$2" && [ -n "$(find "$2" -prune -perm "$3")" ]; then
+        record "$2"
         say unchanged "$2"
         return
     fi
+    if [ $dry_run = yes ]; then
+        say 'to install' "$2"
+        return
+    fi
+    folder "${2%/*}"
+    record "$2"
     pending=${2%/*}/.rolecall.$$
     cp "$1" "$pending"
     chmod "$3" "$pending"
@@ -180,11 +223,16 @@ put() {
 # link TARGET PATH: installs a symbolic link to a file of the same folder.
 link() {
     [ ! -d "$2" ] || [ -L "$2" ] || fail 1 "$2 is a folder; remove or rename it"
-    record "$2"
     if [ "$(readlink "$2" 2>/dev/null)" = "$1" ]; then
+        record "$2"
         say unchanged "$2"
         return
     fi
+    if [ $dry_run = yes ]; then
+        say 'to install' "$2"
+        return
+    fi
+    record "$2"
     pending=${2%/*}/.rolecall.$$
     ln -s "$1" "$pending"
     mv -f "$pending" "$2"
@@ -193,18 +241,21 @@ link() {
     say installed "$2"
 }
 
-# The manifest's own folders can be recorded only after they exist.
-missing=
-folder_of_manifest=${manifest%/*}
-while [ ! -d "$folder_of_manifest" ]; do
-    missing="$folder_of_manifest/
+# Creates the folder of the manifest. Its folders can be recorded only after they exist.
+create_manifest() {
+    missing=
+    made=${manifest%/*}
+    while [ ! -d "$made" ]; do
+        missing="$made/
 $missing"
-    folder_of_manifest=${folder_of_manifest%/*}
-    [ -n "$folder_of_manifest" ] || break
-done
-mkdir -p "${manifest%/*}"
-printf '%s' "$missing" | while IFS= read -r made; do record "$made"; done
-record "$manifest"
+        made=${made%/*}
+        [ -n "$made" ] || break
+    done
+    mkdir -p "${manifest%/*}"
+    printf '%s' "$missing" | while IFS= read -r made; do record "$made"; done
+    record "$manifest"
+}
+[ $dry_run = yes ] || create_manifest
 
 # The daemon first: a client of this version may have to start it at any time.
 put "$daemon" "$bin/rolecalld" 755
@@ -218,24 +269,25 @@ done
 
 # completion SHELL PATH
 completion() {
-    "$client" completions "$1" >"$work/completion"
+    [ -z "$client" ] || "$client" completions "$1" >"$work/completion"
     put "$work/completion" "$2" 644
 }
-if "$client" completions --help >/dev/null 2>&1; then
-    completion bash "$share/bash-completion/completions/rolecall"
-    completion zsh "$share/zsh/site-functions/_rolecall"
-    completion fish "$share/fish/vendor_completions.d/rolecall.fish"
-else
-    say skipped 'completions: this client prints none'
-fi
+completion bash "$share/bash-completion/completions/rolecall"
+completion zsh "$share/zsh/site-functions/_rolecall"
+completion fish "$share/fish/vendor_completions.d/rolecall.fish"
 
 # --- service ----------------------------------------------------------------------------------------------------------
 
 if [ $service = none ]; then
     say skipped "the service files (--no-service)"
 elif [ "$system" = Darwin ]; then
-    sed "s|/usr/local/bin/rolecalld|$bin/rolecalld|" install/launchd/rolecalld.plist >"$work/plist"
+    changed=no
+    sed -e "s|/usr/local/bin/rolecalld|$bin/rolecalld|" -e "s|<string>HOME/|<string>$HOME/|" \
+        install/launchd/rolecalld.plist >"$work/plist"
     put "$work/plist" "$agents/$label.plist" 644
+    plist_changed=$changed
+    # The daemon rejects a socket in a folder that other users can enter.
+    [ $dry_run = yes ] || (umask 077 && mkdir -p "$HOME/Library/Application Support/rolecall/run")
     enable="launchctl bootstrap gui/$(id -u) $agents/$label.plist"
 elif has systemctl; then
     changed=no
@@ -253,10 +305,19 @@ else
     say skipped "the service files: systemd is not installed"
 fi
 
+if [ $dry_run = yes ]; then
+    [ $service != enabled ] || say 'to enable' 'the service'
+    echo 'This was a dry run: nothing was built or changed.'
+    exit
+fi
+
 socket_is_systemds() { has systemctl && systemctl --user --quiet is-active rolecalld.socket 2>/dev/null; }
+socket_is_launchds() { [ "$system" = Darwin ] && launchctl print "gui/$(id -u)/$label" >/dev/null 2>&1; }
 daemon_runs() {
     if socket_is_systemds; then
         systemctl --user --quiet is-active rolecalld.service
+    elif socket_is_launchds; then
+        launchctl print "gui/$(id -u)/$label" | grep -q 'state = running'
     else
         "$bin/rolecall" agent status >/dev/null 2>&1
     fi
@@ -264,12 +325,19 @@ daemon_runs() {
 
 if [ $service = enabled ]; then
     if [ "$system" = Darwin ]; then
-        if launchctl print "gui/$(id -u)/$label" >/dev/null 2>&1; then
+        if socket_is_launchds && [ "$plist_changed" = no ]; then
             say unchanged 'the agent is loaded in launchd'
         else
-            "$bin/rolecall" agent stop >/dev/null 2>&1 || true
+            # A daemon that the client started owns the socket's path, which launchd needs.
+            launchctl bootout "gui/$(id -u)/$label" 2>/dev/null || "$bin/rolecall" agent stop >/dev/null 2>&1 || true
+            # bootout returns before the daemon has ended; launchd kills it after ExitTimeOut.
+            seconds=0
+            while socket_is_launchds && [ $seconds -lt 15 ]; do
+                sleep 1
+                seconds=$((seconds + 1))
+            done
             launchctl bootstrap "gui/$(id -u)" "$agents/$label.plist"
-            say enabled "$label in launchd; start it with: launchctl kickstart gui/$(id -u)/$label"
+            say enabled "$label: launchd starts the daemon with the first call"
         fi
     elif socket_is_systemds && systemctl --user --quiet is-enabled rolecalld.socket; then
         say unchanged 'rolecalld.socket is enabled'
@@ -292,20 +360,24 @@ if [ $programs_changed = yes ] && daemon_runs; then
         warn "the old daemon still runs: ${said#* }"
     fi
 fi
+if [ $service = files ] && ! socket_is_systemds && ! socket_is_launchds; then
+    echo 'The client starts the daemon when it needs it. To let the service manager start it instead, run:'
+    echo "  $enable"
+fi
+command=rolecall
 case :$PATH: in
 *":$bin:"*)
     found=$(command -v rolecall || true)
     [ "$found" = "$bin/rolecall" ] || warn "PATH finds another rolecall first: $found"
     ;;
-*) warn "$bin is not on your PATH. Add to your shell's start-up file: export PATH=\"$bin:\$PATH\"" ;;
+*)
+    warn "$bin is not on your PATH. Add to your shell's start-up file: export PATH=\"$bin:\$PATH\""
+    command=$bin/rolecall
+    ;;
 esac
-if [ $service = files ] && ! socket_is_systemds; then
-    echo 'The client starts the daemon when it needs it. To let the service manager start it instead, run:'
-    echo "  $enable"
+kubeconfig=${KUBECONFIG:-$HOME/.kube/config}
+if grep -qsE 'aws-iam-authenticator|get-token' "${kubeconfig%%:*}"; then
+    echo "Next: $command import      (moves your EKS contexts in; with --dry-run it only shows how)"
+else
+    echo "Next: $command add      (asks for your first cluster)"
 fi
-cat <<'EOF'
-Add your first cluster:
-  rolecall add prod --region eu-west-1 --aws-profile work \
-      --role-arn arn:aws:iam::111122223333:role/developers
-  kubectl --context prod get pods
-EOF

@@ -15,6 +15,7 @@ mod config_file;
 mod context;
 mod credential_server;
 mod daemon;
+mod debugging;
 mod environment;
 mod error;
 mod files;
@@ -46,19 +47,12 @@ pub fn main() -> ExitCode {
 
 /// Runs the program. Returns the exit code.
 fn entry() -> u8 {
-    forbid_debugging();
+    debugging::forbid();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     match fast_path(&arguments) {
         Some(name) => token::run(name, environment),
         None => command(arguments),
     }
-}
-
-/// Keeps other processes of the user from reading this one's memory, which may hold a passphrase or a token.
-fn forbid_debugging() {
-    #[cfg(target_os = "linux")]
-    // Cannot fail. Without it, a command still works.
-    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
 }
 
 /// Runs every command except the fast path.

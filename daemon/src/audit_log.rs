@@ -159,12 +159,14 @@ fn append(file: &mut Option<LogFile>, path: &Path, line: &str) -> std::io::Resul
 
 /// Returns the parents of a process that still run.
 fn parents(client: &Process) -> Vec<AuditProcess> {
-    let parents = std::iter::successors(client.find_parent(), Process::find_parent);
-    let described = |parent: Process| {
-        let executable = parent.executable();
-        to_audit(&parent, executable.filter(|_| parent.is_running()))
-    };
-    parents.take(MAX_PARENTS).map(described).collect()
+    let (mut parents, mut child) = (Vec::with_capacity(MAX_PARENTS), client.clone());
+    while parents.len() < MAX_PARENTS
+        && let Some((parent, executable)) = child.find_parent_program()
+    {
+        parents.push(to_audit(&parent, executable));
+        child = parent;
+    }
+    parents
 }
 
 /// Returns a process as the log has it.
@@ -244,10 +246,8 @@ mod tests {
         let written = read(&path);
         assert_eq!(written.iter().map(|record| record.operation.as_str()).collect::<Vec<_>>(), ["one", "two", "three"]);
         assert!(written.iter().all(|record| record.decision == AuditDecision::Allowed && record.lost == 0));
-        if cfg!(target_os = "linux") {
-            assert_eq!(written[0].parents[0].pid, std::os::unix::process::parent_id());
-            assert!(written[0].parents.len() <= MAX_PARENTS);
-        }
+        assert_eq!(written[0].parents[0].pid, std::os::unix::process::parent_id());
+        assert!(written[0].parents.len() <= MAX_PARENTS);
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         let status = audit.status().unwrap();
         assert_eq!((status.file.as_str(), status.lost, status.problem), (path.to_str().unwrap(), 0, None));

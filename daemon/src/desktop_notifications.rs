@@ -1,4 +1,4 @@
-//! Notifications on the user's desktop, over the session bus.
+//! Notifications on the user's desktop: over the session bus on Linux, by osascript(1) on macOS.
 //!
 //! Without a desktop nothing is shown, and that is no error. A desktop that hangs delays nothing: each notification is sent
 //! by a thread with a timeout, and there is at most one such thread.
@@ -13,6 +13,8 @@ use crate::blocking_worker::{BlockingWorker, Cancel, WorkerError};
 
 /// How long the desktop may take to confirm a notification.
 pub const NOTIFICATION_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the thread waits: longer than the caller, so that the caller decides.
+const CALL_TIMEOUT: Duration = Duration::from_secs(2 * NOTIFICATION_TIMEOUT.as_secs());
 /// How long no notification is sent after one failed.
 const RETRY_INTERVAL: Duration = Duration::from_mins(1);
 
@@ -112,18 +114,15 @@ impl Notifier {
 #[cfg(target_os = "linux")]
 mod platform {
     use std::collections::HashMap;
-    use std::time::Duration;
 
     use zbus::blocking::connection::Builder;
     use zbus::zvariant::Value;
 
     use crate::blocking_worker::Cancel;
-    use crate::desktop_notifications::{NOTIFICATION_TIMEOUT, Notification};
+    use crate::desktop_notifications::{CALL_TIMEOUT, Notification};
 
     const SERVICE: &str = "org.freedesktop.Notifications";
     const PATH: &str = "/org/freedesktop/Notifications";
-    /// Longer than the caller waits, so that the caller decides; then the thread ends too.
-    const CALL_TIMEOUT: Duration = Duration::from_secs(2 * NOTIFICATION_TIMEOUT.as_secs());
     /// `expire_timeout`: the desktop's default.
     const DEFAULT_EXPIRY: i32 = -1;
 
@@ -139,14 +138,38 @@ mod platform {
     }
 }
 
-/// Other systems show nothing.
-#[cfg(not(target_os = "linux"))]
+/// macOS shows a notification for a program without an app bundle only through AppleScript, as one of Script Editor.
+#[cfg(target_os = "macos")]
 mod platform {
-    use crate::blocking_worker::Cancel;
-    use crate::desktop_notifications::Notification;
+    use std::process::{Command, Stdio};
+    use std::thread::sleep;
+    use std::time::Duration;
 
-    pub(super) fn send(_: &Notification, _: &Cancel) -> Result<(), String> {
-        Err("not supported on this system".to_owned())
+    use crate::blocking_worker::Cancel;
+    use crate::desktop_notifications::{CALL_TIMEOUT, Notification};
+
+    const PROGRAM: &str = "/usr/bin/osascript";
+    /// The texts are arguments, so that AppleScript does not interpret them.
+    const SCRIPT: &str = "on run {theTitle, theText}\ndisplay notification theText with title theTitle\nend run";
+    const POLL_INTERVAL: Duration = Duration::from_millis(50);
+
+    /// Runs osascript(1), without the variables of the daemon.
+    pub(super) fn send(notification: &Notification, cancel: &Cancel) -> Result<(), String> {
+        let failed = |error: std::io::Error| format!("osascript cannot run ({error})");
+        let mut command = Command::new(PROGRAM);
+        command.args(["-e", SCRIPT, "--", &notification.summary, &notification.body]).env_clear();
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        cancel.begin().map_err(|_| "it was cancelled".to_owned())?;
+        let mut child = command.spawn().map_err(failed)?;
+        for _ in 0..CALL_TIMEOUT.as_millis() / POLL_INTERVAL.as_millis() {
+            match child.try_wait().map_err(failed)? {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => return Err(format!("osascript failed ({status})")),
+                None => sleep(POLL_INTERVAL),
+            }
+        }
+        child.kill().and_then(|()| child.wait()).map_err(failed)?;
+        Err("osascript did not end".to_owned())
     }
 }
 

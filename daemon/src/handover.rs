@@ -65,6 +65,7 @@ pub struct Program {
 
 /// A program that [`Program::check`] has opened and run. The file at its path may have changed since.
 #[derive(Debug)]
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "other systems check no program"))]
 pub struct CheckedProgram {
     file: OwnedFd,
     /// Whether the file is a copy in sealed memory.

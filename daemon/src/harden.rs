@@ -1,4 +1,4 @@
-//! Hardening of the process before anything else (M1, E1, F3). The only module with `unsafe`.
+//! Hardening of the process before anything else (M1, E1, F3). With `darwin`, the only module with `unsafe`.
 
 #![allow(unsafe_code)]
 
@@ -71,7 +71,8 @@ pub unsafe fn harden_process() -> Result<Hardened, HardenError> {
 /// Call it before anything in this process opens a descriptor.
 unsafe fn close_inherited() {
     let is_restart = std::env::args_os().any(|argument| argument.as_encoded_bytes().starts_with(HANDOVER_OPTION));
-    #[allow(clippy::disallowed_methods)] // how a service manager passes sockets
+    #[cfg(target_os = "linux")]
+    #[allow(clippy::disallowed_methods)] // how systemd passes sockets
     let passed = std::env::var("LISTEN_FDS").ok().and_then(|count| count.parse::<u16>().ok()).unwrap_or_default();
     if is_restart {
         return;
@@ -83,8 +84,12 @@ unsafe fn close_inherited() {
         let first = nix::libc::c_uint::from(passed) + 3;
         nix::libc::syscall(nix::libc::SYS_close_range, first, nix::libc::c_uint::MAX, 0_u32);
     }
-    #[cfg(not(target_os = "linux"))]
-    let _ = passed;
+    // launchd passes sockets on request only.
+    #[cfg(target_os = "macos")]
+    // SAFETY: the caller promises that no descriptor from 3 on is in use.
+    unsafe {
+        crate::darwin::close_descriptors();
+    }
 }
 
 /// Makes the process not dumpable, and returns whether it was dumpable before. Sets the process's name, which the kernel takes
@@ -98,9 +103,10 @@ fn forbid_dumps() -> Result<bool, HardenError> {
     Ok(was_dumpable)
 }
 
-#[cfg(not(target_os = "linux"))]
+/// Forbids debuggers. No restart on macOS keeps state that could have been read before, so the answer is no.
+#[cfg(target_os = "macos")]
 fn forbid_dumps() -> Result<bool, HardenError> {
-    Ok(false)
+    crate::darwin::deny_debuggers().map(|()| false).map_err(HardenError::Dumpable)
 }
 
 /// An open program with its arguments and this process's environment. It is prepared before a `fork`, after which a child of a
@@ -218,6 +224,45 @@ fn use_one_heap() {
     }
 }
 
+/// Gives free pages of the heap back to the system, and pages of the program and its libraries: the system keeps those in its
+/// file cache, and maps the ones that run again. Most of them run once, at the start or for a call to AWS.
+pub fn release_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: malloc_trim(3) takes a number. The callback gets the objects of the process one after the other, see below.
+    unsafe {
+        nix::libc::malloc_trim(0);
+        nix::libc::dl_iterate_phdr(Some(release_object), std::ptr::null_mut());
+    }
+}
+
+/// Unmaps the pages of one loaded object that this process cannot write to. The next access maps them again.
+///
+/// # Safety
+///
+/// `object` points to a valid description with its segments, which dl_iterate_phdr(3) promises.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+unsafe extern "C" fn release_object(
+    object: *mut nix::libc::dl_phdr_info,
+    _size: nix::libc::size_t,
+    _data: *mut nix::libc::c_void,
+) -> nix::libc::c_int {
+    use nix::libc::{MADV_DONTNEED, PF_W, PT_LOAD, madvise};
+    let page = rustix::param::page_size() as u64;
+    // SAFETY: see above.
+    let (base, segments) = unsafe {
+        let object = &*object;
+        (object.dlpi_addr, std::slice::from_raw_parts(object.dlpi_phdr, object.dlpi_phnum.into()))
+    };
+    for segment in segments.iter().filter(|segment| segment.p_type == PT_LOAD && segment.p_flags & PF_W == 0) {
+        let start = (base + segment.p_vaddr) / page * page;
+        let end = (base + segment.p_vaddr + segment.p_memsz).next_multiple_of(page);
+        // SAFETY: the pages are those of a file and have not been written to: relocations are in writable segments. The call
+        // fails for an object without a file (vdso(7)), which changes nothing.
+        unsafe { madvise(start as *mut _, (end - start) as usize, MADV_DONTNEED) };
+    }
+    0
+}
+
 /// Receives the signals that end it: a client that restores its terminal at a signal starts the daemon with these blocked.
 fn unblock_signals() {
     // Cannot fail with an empty mask.
@@ -298,6 +343,20 @@ mod tests {
         wipe_stack();
         memory.read_exact_at(&mut found, address).unwrap();
         assert_eq!(found, [0; SECRET.len()]);
+    }
+
+    #[test]
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    fn release_memory_unmaps_code_that_runs_again() {
+        let resident = || {
+            let status = std::fs::read_to_string("/proc/self/status").unwrap();
+            let size = status.lines().find_map(|line| line.strip_prefix("RssFile:")).unwrap();
+            size.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
+        };
+        let before = resident();
+        release_memory();
+        assert!(resident() < before);
+        assert_eq!("7".parse::<u8>(), Ok(7));
     }
 
     #[test]

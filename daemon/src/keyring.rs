@@ -5,8 +5,8 @@
 
 mod error;
 pub mod item;
-#[cfg(not(target_os = "linux"))]
-#[path = "keyring/native.rs"]
+#[cfg(target_os = "macos")]
+#[path = "keyring/keychain.rs"]
 mod platform;
 #[cfg(target_os = "linux")]
 #[path = "keyring/secret_service.rs"]

@@ -4,6 +4,8 @@
 //! this folder describes them. `main` starts the program; everything else is in this library, so that a test can run it in
 //! process with its own clock.
 
+#[cfg(target_os = "macos")]
+mod darwin;
 pub mod harden;
 pub mod log;
 pub mod panic_hook;
@@ -30,6 +32,7 @@ pub mod desktop_notifications;
 pub mod services;
 
 pub mod agent;
+pub mod memory;
 pub mod prompt_state;
 
 pub mod handover;

@@ -21,7 +21,7 @@ pub(crate) use log_file::LogFile;
 const MAX_LOG_BYTES: u64 = 4 * 1024 * 1024;
 
 /// The log level.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
     /// Failures that need the user.
     Error,
@@ -72,9 +72,17 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 impl Level {
-    /// Returns the level of that name, if there is one.
+    /// Returns the level of that name in any case, if there is one.
+    #[must_use]
     pub fn of_name(name: &str) -> Option<Self> {
-        clap::ValueEnum::from_str(name, true).ok()
+        Some(match name.to_ascii_lowercase().as_str() {
+            "error" => Self::Error,
+            "warn" => Self::Warn,
+            "info" => Self::Info,
+            "debug" => Self::Debug,
+            "trace" => Self::Trace,
+            _ => return None,
+        })
     }
 
     const fn filter(self) -> LevelFilter {
@@ -96,8 +104,7 @@ mod tests {
     fn log_that_is_a_fifo_is_rejected() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("daemon.log");
-        let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::from_raw_mode(0o600));
-        rustix::fs::mknodat(rustix::fs::CWD, &path, kind, mode, 0).unwrap();
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
         assert!(open(&path).is_err());
         let _reader = OpenOptions::new().read(true).write(true).open(&path).unwrap();
         assert!(open(&path).is_err(), "with a reader");

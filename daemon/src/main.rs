@@ -6,9 +6,7 @@ mod run;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use args::Args;
+use args::{Args, Parsed};
 
 /// Wipes freed memory: the SDK, the HTTP client and TLS make copies of credentials and do not wipe them (row 48).
 #[global_allocator]
@@ -19,7 +17,14 @@ fn main() -> ExitCode {
     #[allow(unsafe_code)] // its one caller
     let hardened = unsafe { rolecalld::harden::harden_process() };
     rolecalld::panic_hook::install();
-    let args = Args::parse();
+    let args = match Args::parse(std::env::args_os()) {
+        Ok(Parsed::Run(args)) => args,
+        Ok(Parsed::Print(text)) => return run::print(&text),
+        Err(error) => {
+            run::print_error(&format!("rolecalld: {error}; see: rolecalld --help"));
+            return ExitCode::from(2);
+        }
+    };
     let hardened = match hardened {
         Ok(hardened) => hardened,
         Err(error) => return run::fail_start(&args, &error.to_string()),

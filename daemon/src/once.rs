@@ -14,8 +14,7 @@ use crate::args::{Args, Word};
 use crate::run;
 
 /// Prints the ExecCredential on standard output, or one line on standard error.
-pub(crate) fn run(args: &Args, command: &[Word]) -> ExitCode {
-    let [verb, name] = command else { return usage() };
+pub(crate) fn run(args: &Args, [verb, name]: &[Word; 2]) -> ExitCode {
     if verb.as_str() != "token" {
         return usage();
     }

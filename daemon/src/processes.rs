@@ -1,6 +1,14 @@
-//! What the kernel reports about other processes, in `/proc`. Elsewhere than on Linux nothing is known.
+//! What the kernel reports about other processes: `/proc` on Linux, proc_pidinfo(3) on macOS.
+
+#[cfg(target_os = "linux")]
+#[path = "processes/linux.rs"]
+mod system;
+#[cfg(target_os = "macos")]
+#[path = "processes/darwin.rs"]
+mod system;
 
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 
 /// The longest path of a program that is kept, in bytes (PATH_MAX of Linux).
 const MAX_PATH_BYTES: usize = 4096;
@@ -10,7 +18,7 @@ const MAX_PATH_BYTES: usize = 4096;
 pub struct Process {
     /// The process id.
     pub pid: u32,
-    /// When it started, in the kernel's ticks since boot.
+    /// When it started: in the kernel's ticks since boot on Linux, in microseconds since 1970 on macOS.
     pub started: u64,
     /// The id of its parent.
     pub parent: u32,
@@ -24,19 +32,7 @@ impl Process {
     /// Returns the process that has this id now, or `None` if there is none, or the system does not say.
     #[must_use]
     pub fn find(pid: u32) -> Option<Self> {
-        let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-        Self::parse(pid, &String::from_utf8_lossy(&text))
-    }
-
-    /// Parses `/proc/PID/stat`: fields 4, 6 and 22, counted from 1 (proc_pid_stat(5)). Field 2 is the command's name in
-    /// parentheses, which may itself have parentheses.
-    fn parse(pid: u32, text: &str) -> Option<Self> {
-        let (before, rest) = text.rsplit_once(')')?;
-        let (_, command) = before.split_once('(')?;
-        let mut fields = rest.split_ascii_whitespace();
-        let parent = fields.nth(1)?.parse().ok()?;
-        let (session, started) = (fields.nth(1)?.parse().ok()?, fields.nth(15)?.parse().ok()?);
-        Some(Self { pid, started, parent, session, command: command.to_owned() })
+        system::find(pid)
     }
 
     /// Returns the parent, or `None` if it has ended. A process that started later has got the parent's id.
@@ -45,26 +41,31 @@ impl Process {
         Self::find(self.parent).filter(|parent| parent.started <= self.started)
     }
 
-    /// Whether the process still runs. What was read of it before then belongs to it, and not to a later process with its id.
+    /// Returns the parent as [`Self::find_parent`] does, with the path of its program.
     #[must_use]
-    pub fn is_running(&self) -> bool {
-        Self::find(self.pid).is_some_and(|now| now.started == self.started)
+    pub fn find_parent_program(&self) -> Option<(Self, Option<String>)> {
+        // The path is read first: if the parent still runs after that, no other process had its id.
+        let executable = executable(self.parent);
+        Some((self.find_parent()?, executable))
     }
 
     /// Returns the path of the program. `None` if the process has ended, or forbids debugging.
     #[must_use]
     pub fn executable(&self) -> Option<String> {
-        let path = std::fs::read_link(format!("/proc/{}/exe", self.pid)).ok()?;
-        let bytes = path.as_os_str().as_bytes();
-        Some(String::from_utf8_lossy(bytes.get(..MAX_PATH_BYTES).unwrap_or(bytes)).into_owned())
+        executable(self.pid)
     }
 
     /// Returns the device and inode of the program. `None` as for [`Self::executable`].
     #[must_use]
     pub fn program_file(&self) -> Option<(u64, u64)> {
-        use std::os::unix::fs::MetadataExt;
-        std::fs::metadata(format!("/proc/{}/exe", self.pid)).ok().map(|file| (file.dev(), file.ino()))
+        system::program_metadata(self.pid).map(|file| (file.dev(), file.ino()))
     }
+}
+
+fn executable(pid: u32) -> Option<String> {
+    let path = system::program_path(pid)?;
+    let bytes = path.as_os_str().as_bytes();
+    Some(String::from_utf8_lossy(bytes.get(..MAX_PATH_BYTES).unwrap_or(bytes)).into_owned())
 }
 
 #[cfg(test)]
@@ -72,30 +73,17 @@ mod tests {
     use super::*;
 
     /// Fault matrix row 109.
-    #[cfg(target_os = "linux")]
     #[test]
     fn process_is_identified_by_id_and_start() {
         let own = Process::find(std::process::id()).unwrap();
         let parent = own.find_parent().unwrap();
         assert_eq!((own.parent, parent.pid), (parent.pid, std::os::unix::process::parent_id()));
-        let path = std::env::current_exe().unwrap();
+        let path = std::env::current_exe().unwrap().canonicalize().unwrap();
         assert_eq!(own.executable().unwrap(), path.to_str().unwrap());
         assert!(own.program_file().is_some());
         assert_eq!(Process::find(u32::MAX), None);
-        // The id belongs to a process that started at another time.
-        assert!(own.is_running() && !Process { started: own.started + 1, ..own.clone() }.is_running());
+        assert_eq!(own.find_parent_program(), Some((parent.clone(), parent.executable())));
         let child = Process { started: 0, ..own };
         assert_eq!(child.find_parent().map(|parent| parent.started), (parent.started == 0).then_some(0));
-    }
-
-    #[test]
-    fn command_with_parentheses_is_parsed() {
-        let text = format!("7 (a) b (c)) S 5 4 3 {}42 0", "0 ".repeat(15));
-        let process = Process::parse(7, &text).unwrap();
-        assert_eq!((process.parent, process.session, process.started), (5, 3, 42));
-        assert_eq!(process.command, "a) b (c)");
-        for broken in ["", "7 (a", "7 (a) S", "7 (a) S x", ")"] {
-            assert_eq!(Process::parse(7, broken), None, "{broken}");
-        }
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rolecall_protocol::{EventKind, ProfileState, PromptProfile, PromptState, Status, location};
+use rolecall_protocol::{PromptProfile, PromptState, location};
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::Agent;
@@ -22,7 +22,7 @@ pub async fn follow(agent: Arc<Agent>, socket: &Path, stop: CancellationToken) {
     let mut events = agent.events.events();
     let mut written = None;
     loop {
-        let state = state_of(&agent.status.status());
+        let state = state_of(&agent);
         if written.as_ref() != Some(&state) {
             match write(&path, &state) {
                 Ok(()) => written = Some(state),
@@ -32,7 +32,7 @@ pub async fn follow(agent: Arc<Agent>, socket: &Path, stop: CancellationToken) {
         }
         tokio::select! {
             () = stop.cancelled() => break,
-            is_open = next_change(&mut events) => if !is_open { break },
+            is_open = events.next_change() => if !is_open { break },
         }
         tokio::select! {
             () = stop.cancelled() => break,
@@ -43,23 +43,12 @@ pub async fn follow(agent: Arc<Agent>, socket: &Path, stop: CancellationToken) {
     let _ = fs::remove_file(&path);
 }
 
-/// Waits for an event other than a given token, which changes no session. Returns false when the daemon stops.
-async fn next_change(events: &mut crate::services::events::Events) -> bool {
-    loop {
-        match events.next().await {
-            Some(event) if matches!(event.event, EventKind::Token | EventKind::Hello) => {}
-            event => return event.is_some(),
-        }
-    }
-}
-
-fn state_of(status: &Status) -> PromptState {
-    let shown = status.profiles.iter().filter(|profile| profile.state != ProfileState::Unused);
-    let profiles = shown.map(|profile| {
-        let expires = profile.session.as_ref().and_then(|session| session.expires);
-        (profile.name.clone(), PromptProfile { state: profile.state, expires })
+fn state_of(agent: &Agent) -> PromptState {
+    let profiles = agent.status.used_profiles().into_iter().map(|profile| {
+        let expires = profile.session.and_then(|session| session.expires);
+        (profile.name, PromptProfile { state: profile.state, expires })
     });
-    PromptState { pid: status.daemon.pid, locked: status.daemon.lock.locked, profiles: profiles.collect() }
+    PromptState { pid: std::process::id(), locked: agent.lock.status().locked, profiles: profiles.collect() }
 }
 
 /// Replaces the file. The folder of the socket is the user's alone.

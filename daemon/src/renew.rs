@@ -18,7 +18,7 @@ use rolecall_core::renewal::{Due, RenewalFailure, RenewalQueue, RenewalState, Ur
 use rolecall_core::role_chain::RoleChain;
 use rolecall_protocol::ErrorClass;
 
-/// The longest wait without reading the clock where the system does not report that the machine wakes up (B10). Linux
+/// The longest wait without reading the clock where the system does not report each wake-up (B10), as macOS does not. Linux
 /// reports it ([`crate::system_events`]); there the clock is read once a minute, so that an idle processor stays asleep.
 const POLL_INTERVAL: Duration = Duration::from_secs(15);
 /// How often the task learns that a profile is in use; a minute more or less does not matter to it.

@@ -16,6 +16,7 @@ use rolecalld::desktop_notifications::Notifier;
 use rolecalld::handover::{self, FdArgs, HandoverState, Program, StateError};
 use rolecalld::harden::{self, Hardened};
 use rolecalld::log::{self, Level};
+use rolecalld::memory;
 use rolecalld::prompt_state;
 use rolecalld::server::socket::{self, BoundSocket, SocketClaim, SocketError};
 use rolecalld::server::socket_watch::socket_watch;
@@ -134,7 +135,9 @@ fn start(args: &Args, hardened: Hardened) -> anyhow::Result<()> {
         .on_thread_stop(harden::wipe_stack)
         .thread_keep_alive(BLOCKING_KEEP_ALIVE);
     let runtime = runtime.build()?;
-    runtime.block_on(run_daemon(bound, agent, snapshot, RestartInfo { program, restarts }))?;
+    // In a task: connections are accepted by a thread that serves them.
+    let daemon = runtime.spawn(run_daemon(bound, agent, snapshot, RestartInfo { program, restarts }));
+    runtime.block_on(daemon)??;
     // All requests are done, so tasks that still wait for AWS have no client.
     runtime.shutdown_background();
     Ok(())
@@ -196,6 +199,7 @@ async fn run_daemon(
         let (agent, stop) = (Arc::clone(&agent), stop.clone());
         tokio::spawn(async move { prompt_state::follow(agent, &path, stop).await })
     };
+    tokio::spawn(memory::follow(Arc::clone(&agent), stop.clone()));
     if let Some(name) = claim.name() {
         tokio::spawn(socket_watch(name, stop.clone()));
     }
@@ -323,6 +327,15 @@ fn local_user() -> LocalUser {
 fn announce(line: &StartupLine) {
     let mut out = std::io::stdout().lock();
     drop(writeln!(out, "{line}").and_then(|()| out.flush()));
+}
+
+/// Prints a text on standard output.
+pub(crate) fn print(text: &str) -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
 }
 
 /// Prints one line on standard error.

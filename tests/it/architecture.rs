@@ -86,16 +86,20 @@ fn secrets_are_exposed_in_few_files() {
             "client/src/token.rs",
             "daemon/aws/src/kubernetes.rs",
             "daemon/aws/src/http.rs",
+            "daemon/aws/src/secret_file.rs",
             "daemon/aws/src/shared_config/file.rs",
+            "daemon/aws/src/source/aws_login/cached_login.rs",
             "daemon/aws/src/source/process.rs",
             "daemon/aws/src/sso/browser.rs",
             "daemon/aws/src/sso/callback.rs",
             "daemon/aws/src/sso/client.rs",
+            "daemon/aws/src/sso/portal.rs",
             "daemon/aws/src/sso/token.rs",
             "daemon/aws/src/sts.rs",
             "daemon/aws/src/sts/session_token.rs",
             "daemon/aws/src/token.rs",
             "daemon/aws/src/token/verify.rs",
+            "daemon/aws/src/unsigned_call.rs",
             "daemon/core/src/config/network.rs",
             "daemon/core/src/lock/verifier.rs",
             "daemon/src/handover/linux.rs",
@@ -161,8 +165,9 @@ fn yaml_is_used_in_the_kubeconfig_module() {
 }
 
 #[test]
-fn unsafe_code_is_in_harden_and_its_caller() {
-    only_in("unsafe {", &PRODUCT, &["daemon/src/harden.rs", "daemon/src/main.rs"]);
+fn unsafe_code_is_in_harden_its_caller_and_darwin() {
+    let files = ["daemon/src/darwin.rs", "daemon/src/harden.rs", "daemon/src/main.rs", "client/src/debugging.rs"];
+    only_in("unsafe {", &PRODUCT, &files);
     // What runs before `main`.
     only_in("unsafe(link_section", &PRODUCT, &["client/src/closed_stdout.rs"]);
 }

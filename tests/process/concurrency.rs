@@ -7,10 +7,8 @@ use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 use std::thread;
 
-use rolecall_harness::{Fault, Gate, Op, within};
-use rustix::process::{Resource, Rlimit};
+use rolecall_harness::{Fault, Gate, Op};
 
-use crate::files::skipped;
 use crate::fixture::{Fixture, HANG_GUARD, kill};
 
 #[test]
@@ -186,8 +184,11 @@ fn daemon_with_64_files_serves_200_clients() {
 }
 
 /// Fault matrix row 28.
+#[cfg(target_os = "linux")] // the limit of another process is set
 #[test]
 fn daemon_without_a_free_file_descriptor_serves_cached_sessions() {
+    use rustix::process::{Resource, Rlimit};
+
     let fixture = Fixture::added();
     fixture.token().assert_ok();
     let pid = fixture.daemon_pid();
@@ -196,7 +197,7 @@ fn daemon_without_a_free_file_descriptor_serves_cached_sessions() {
     let usual = rustix::process::getrlimit(Resource::Nofile);
     let none = Rlimit { current: Some(1), maximum: usual.maximum };
     if limit(usual).is_err() {
-        return skipped("file descriptors: only root may limit those of the daemon");
+        return crate::files::skipped("file descriptors: only root may limit those of the daemon");
     }
     let key = fixture.sandbox.entry_key("prod").unwrap();
     let status = "GET /v1/status HTTP/1.1\r\nhost: x\r\n\r\n";
@@ -206,7 +207,7 @@ fn daemon_without_a_free_file_descriptor_serves_cached_sessions() {
     let refresh = "POST /v1/profiles/prod/refresh HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n";
     // The connection that is in the pool is lost.
     fixture.aws.fault(Op::AssumeRole, Fault::Reset.forever());
-    let answers = within(HANG_GUARD, || {
+    let answers = rolecall_harness::within(HANG_GUARD, || {
         let mut connection = UnixStream::connect(fixture.socket()).unwrap();
         connection.set_read_timeout(Some(HANG_GUARD)).unwrap();
         ask(&mut connection, status)?; // it is accepted now

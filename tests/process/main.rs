@@ -36,8 +36,11 @@ mod entry_key;
 mod environment;
 mod exec;
 mod files;
+#[cfg(target_os = "linux")]
 mod handover;
+#[cfg(target_os = "linux")]
 mod handover_attack;
+#[cfg(target_os = "linux")]
 mod handover_program;
 mod import;
 mod includes;
@@ -56,6 +59,7 @@ mod prompt;
 mod screens;
 mod secrets;
 mod shell;
+mod soak;
 mod sources;
 mod sources_and_config;
 mod start;

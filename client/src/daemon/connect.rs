@@ -55,7 +55,7 @@ pub(super) fn open(socket: &Path, deadline: Deadline) -> Result<UnixStream, Call
     }
     let stream = connect(socket, deadline.within(CONNECT_TIMEOUT))?;
     match peer_uid(&stream) {
-        Ok(uid) if uid == own => Ok(stream),
+        Ok(uid) if uid == own || is_launchd(uid) => Ok(stream),
         Ok(uid) => Err(refused(socket, format!("served by uid {uid}"))),
         Err(error) => Err(refused(socket, format!("served by an unknown user ({error})"))),
     }
@@ -101,7 +101,7 @@ pub(super) fn new_socket() -> rustix::io::Result<rustix::fd::OwnedFd> {
     rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(target_os = "macos")]
 pub(super) fn new_socket() -> rustix::io::Result<rustix::fd::OwnedFd> {
     let fd = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
     rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::CLOEXEC)?;
@@ -113,11 +113,16 @@ fn peer_uid(stream: &UnixStream) -> rustix::io::Result<u32> {
     rustix::net::sockopt::socket_peercred(stream).map(|peer| peer.uid.as_raw())
 }
 
-/// Without peer credentials, the private folder and the owner of the socket are enough: otherwise only root could
-/// listen.
-#[cfg(not(target_os = "linux"))]
-fn peer_uid(_: &UnixStream) -> rustix::io::Result<u32> {
-    Ok(rustix::process::geteuid().as_raw())
+#[cfg(target_os = "macos")]
+fn peer_uid(stream: &UnixStream) -> rustix::io::Result<u32> {
+    let peer = nix::unistd::getpeereid(stream);
+    peer.map(|(uid, _)| uid.as_raw()).map_err(|error| rustix::io::Errno::from_raw_os_error(error as i32))
+}
+
+/// Whether the listener may be launchd, which runs as root. macOS reports the user that called listen(2), and under launchd the
+/// daemon calls it only once it runs. Accepting root costs nothing: root can read the memory of every process.
+fn is_launchd(uid: u32) -> bool {
+    cfg!(target_os = "macos") && uid == 0
 }
 
 /// The process that listens.
@@ -126,8 +131,8 @@ pub(super) fn listener_pid(stream: &UnixStream) -> Option<rustix::process::Pid> 
     rustix::net::sockopt::socket_peercred(stream).ok().map(|peer| peer.pid)
 }
 
-/// Other systems do not report it.
-#[cfg(not(target_os = "linux"))]
+/// macOS reports the process that last used the listener, which may be launchd.
+#[cfg(target_os = "macos")]
 pub(super) fn listener_pid(_: &UnixStream) -> Option<rustix::process::Pid> {
     None
 }

@@ -6,7 +6,6 @@ mod cluster_config;
 mod error;
 
 use aws_config::SdkConfig;
-use aws_sdk_sts::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
 use aws_smithy_runtime_api::box_error::BoxError;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rolecall_protocol::Region;
@@ -20,6 +19,7 @@ pub use cluster_config::{AccessConfig, ClusterUpdate, EndpointAccess, UpdateErro
 pub use error::{EksError, EksErrorReason};
 
 use crate::client::Aws;
+use crate::endpoints;
 use crate::retry;
 use crate::signed_call::{Request, Target, WireFormat};
 use rolecall_core::config::network::Service;
@@ -194,19 +194,10 @@ fn path(segments: &[&str]) -> String {
     segments.iter().flat_map(|segment| ["/".to_owned(), utf8_percent_encode(segment, ENCODED).to_string()]).collect()
 }
 
-/// The address of EKS in a region (endpoint rules of EKS in botocore). The DNS suffix of the partition comes from the SDK's
-/// rules for STS.
+/// The address of EKS in a region. The partition `aws` has a FIPS host of its own form.
 async fn regional_url(region: &Region, fips: bool, dual_stack: bool) -> Option<String> {
-    let params = Params::builder().region(region.as_str()).use_global_endpoint(false);
-    let params = params.use_fips(fips).use_dual_stack(dual_stack).build().ok()?;
-    let sts = DefaultResolver::new().resolve_endpoint(&params).await.ok()?;
-    let (_, suffix) = sts.url().split_once(&format!(".{region}."))?;
-    let host = match (fips, dual_stack, partition(region)) {
-        (false, ..) | (true, false, "aws-us-gov") => "eks",
-        (true, false, "aws") => "fips.eks",
-        (true, ..) => "eks-fips",
-    };
-    Some(format!("https://{host}.{region}.{}", suffix.trim_end_matches('/')))
+    let of_fips = if !dual_stack && partition(region) == "aws" { "fips.eks" } else { "eks-fips" };
+    endpoints::regional_url(region, (fips, dual_stack), "eks", of_fips).await
 }
 
 #[cfg(test)]

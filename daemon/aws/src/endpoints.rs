@@ -2,13 +2,16 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use aws_sdk_sts::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
+use rolecall_protocol::Region;
 
 use crate::http;
 use crate::shared_config::NetworkSettings;
 use rolecall_core::clock::Clock;
 use rolecall_core::config::network::{CaBundle, Network, Service};
+use rolecall_core::config::partition;
 
 /// The key of a service's URL in AWS's files.
 const ENDPOINT_KEY: &str = "endpoint_url";
@@ -88,4 +91,26 @@ impl LoadServiceConfig for EndpointUrls {
 /// The name of a service in `services` sections of AWS's files, for example `sso_oidc` for `SSO OIDC`.
 fn services_key(id: &str) -> String {
     id.to_ascii_lowercase().replace([' ', '-'], "_")
+}
+
+/// Returns the URL `https://HOST.REGION.SUFFIX` of a service (its endpoint rules in botocore), or `None` if AWS's rules have no
+/// address for the region, FIPS or dual-stack setting. GovCloud uses the host `plain` for FIPS too.
+pub(crate) async fn regional_url(
+    region: &Region,
+    (use_fips, dual_stack): (bool, bool),
+    plain: &str,
+    fips: &str,
+) -> Option<String> {
+    let suffix = dns_suffix(region, use_fips, dual_stack).await?;
+    let is_plain = !use_fips || (!dual_stack && partition(region) == "aws-us-gov");
+    Some(format!("https://{}.{region}.{suffix}", if is_plain { plain } else { fips }))
+}
+
+/// Returns the DNS suffix of a region's partition, from the SDK's rules for STS.
+async fn dns_suffix(region: &Region, fips: bool, dual_stack: bool) -> Option<String> {
+    let params = Params::builder().region(region.as_str()).use_global_endpoint(false);
+    let params = params.use_fips(fips).use_dual_stack(dual_stack).build().ok()?;
+    let sts = DefaultResolver::new().resolve_endpoint(&params).await.ok()?;
+    let (_, suffix) = sts.url().split_once(&format!(".{region}."))?;
+    Some(suffix.trim_end_matches('/').to_owned())
 }

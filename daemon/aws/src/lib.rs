@@ -3,6 +3,7 @@
 //! The modules are in the order of the data flow: each imports only those above it.
 
 mod causes;
+mod secret_file;
 
 pub mod denial;
 
@@ -21,6 +22,7 @@ mod endpoints;
 pub mod client;
 
 pub mod signed_call;
+mod unsigned_call;
 
 mod retry;
 

@@ -30,7 +30,7 @@ use serde_json::Value;
 use rolecall_core::config::network::Service;
 
 /// AWS logs it with each call (CloudTrail).
-const USER_AGENT: &str = concat!("rolecall/", env!("CARGO_PKG_VERSION"));
+pub(crate) const USER_AGENT: &str = concat!("rolecall/", env!("CARGO_PKG_VERSION"));
 
 /// How a service encodes requests, responses and errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +91,11 @@ where
     operation.invoke(()).await
 }
 
-fn with_config<I, O, E>(mut builder: OperationBuilder<I, O, E>, config: &SdkConfig) -> OperationBuilder<I, O, E> {
+/// Adds the timeouts, HTTP client, clock and timers of `config`. There are no retries.
+pub(crate) fn with_config<I, O, E>(
+    mut builder: OperationBuilder<I, O, E>,
+    config: &SdkConfig,
+) -> OperationBuilder<I, O, E> {
     let timeouts = config.timeout_config().cloned().unwrap_or_else(TimeoutConfig::disabled);
     builder = builder.behavior_version(crate::client::behavior_version()).no_retry().timeout_config(timeouts);
     if let Some(http) = config.http_client() {
@@ -141,7 +145,9 @@ fn to_http(request: &Request, format: WireFormat) -> Result<HttpRequest, BoxErro
     Ok(http)
 }
 
-fn from_http<T>(
+/// Reads the body of a response with a 2xx status. Errors with the error that the body of another response describes, or
+/// without a code if `read` rejects the body.
+pub(crate) fn from_http<T>(
     response: &HttpResponse,
     format: WireFormat,
     read: impl Fn(&[u8]) -> Result<T, BoxError>,

@@ -4,7 +4,6 @@
 
 use std::error::Error;
 
-use crate::causes::causes;
 use crate::denial::{Denial, DenialReason, MfaDenial, PolicyKind};
 
 /// Whether AWS rejected a signature because of its time. STS and EKS, code `SignatureDoesNotMatch`; aws-sdk-sts 1.124.0,
@@ -101,16 +100,6 @@ pub(crate) fn is_mfa_code_refused(message: &str) -> bool {
     message.contains("MultiFactorAuthentication failed")
 }
 
-/// Whether the user has to run `aws login` again. aws-config 1.13.0 (`login/token.rs` and `login.rs`), whose error
-/// types are private. Decides between a login and a failure that is retried.
-pub(crate) fn is_aws_login_expired(error: &(dyn Error + 'static)) -> bool {
-    const TEXTS: [&str; 3] = ["Login token", "reauthenticate", "login/cache"];
-    causes(error).any(|cause| {
-        let text = cause.to_string();
-        TEXTS.iter().any(|known| text.contains(known))
-    })
-}
-
 /// Whether a server closed the connection before its response. hyper 1.12 (`error.rs`), which only servers use here. Decides
 /// the message.
 pub(crate) fn is_closed_early(error: &(dyn Error + 'static)) -> bool {
@@ -154,14 +143,6 @@ mod tests {
         assert!(is_session_too_large("PackedPolicyTooLarge (status 400)"));
         assert!(is_session_too_large("Packed size of session tags consumes 101% of allotted space."));
         assert!(is_mfa_code_refused("MultiFactorAuthentication failed with invalid MFA one time pass code."));
-        for text in [
-            "cached Login token is expired",
-            "Your session has expired. Please reauthenticate.",
-            "failed to read `/home/dev/.aws/login/cache/1.json`",
-        ] {
-            assert!(is_aws_login_expired(&std::io::Error::other(text)), "{text}");
-        }
-        assert!(!is_aws_login_expired(&std::io::Error::other("connection refused")));
     }
 
     const CALLER: &str = "arn:aws:iam::111122223333:user/dev";

@@ -168,23 +168,55 @@ impl ClockSource for SystemClock {
     }
 
     fn elapsed(&self) -> Duration {
-        // On Linux CLOCK_MONOTONIC stops while the machine sleeps; on macOS it continues.
-        #[cfg(target_os = "linux")]
-        let id = rustix::time::ClockId::Boottime;
-        #[cfg(not(target_os = "linux"))]
-        let id = rustix::time::ClockId::Monotonic;
-        reading(id)
+        system::elapsed()
     }
 
     fn awake(&self) -> Duration {
-        // On macOS this includes sleep too, so sleep is not detected there.
-        reading(rustix::time::ClockId::Monotonic)
+        system::awake()
     }
 }
 
-fn reading(id: rustix::time::ClockId) -> Duration {
-    // Neither clock is ever negative, so the conversion cannot fail.
-    Duration::try_from(rustix::time::clock_gettime(id)).unwrap_or_default()
+/// The clocks of Linux: CLOCK_MONOTONIC stops while the machine sleeps.
+#[cfg(target_os = "linux")]
+mod system {
+    use std::time::Duration;
+
+    use rustix::time::{ClockId, clock_gettime};
+
+    pub(super) fn elapsed() -> Duration {
+        read(ClockId::Boottime)
+    }
+
+    pub(super) fn awake() -> Duration {
+        read(ClockId::Monotonic)
+    }
+
+    fn read(clock: ClockId) -> Duration {
+        // Neither clock is ever negative, so the conversion cannot fail.
+        Duration::try_from(clock_gettime(clock)).unwrap_or_default()
+    }
+}
+
+/// The clocks of macOS: CLOCK_MONOTONIC_RAW continues while the machine sleeps, CLOCK_UPTIME_RAW stops (clock_gettime(3)).
+#[cfg(target_os = "macos")]
+mod system {
+    use std::time::Duration;
+
+    use nix::libc::{CLOCK_MONOTONIC_RAW, CLOCK_UPTIME_RAW, clockid_t};
+    use nix::time::{ClockId, clock_gettime};
+
+    pub(super) fn elapsed() -> Duration {
+        read(CLOCK_MONOTONIC_RAW)
+    }
+
+    pub(super) fn awake() -> Duration {
+        read(CLOCK_UPTIME_RAW)
+    }
+
+    fn read(clock: clockid_t) -> Duration {
+        // Both clocks exist on every macOS.
+        clock_gettime(ClockId::from_raw(clock)).map(Duration::from).unwrap_or_default()
+    }
 }
 
 /// Returns the next tick of the process: one a minute, shared by all periodic tasks, so that an idle daemon wakes up once

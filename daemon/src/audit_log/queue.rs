@@ -92,8 +92,11 @@ impl Queue {
         if state.problem.take().is_some() {
             tracing::info!(lost = state.lost, "audit log is written again");
         }
+        let is_all_written = state.pending.is_empty();
         drop(state);
-        self.changed.notify_all();
+        if is_all_written {
+            self.changed.notify_all();
+        }
     }
 
     /// Records that the log cannot be written.

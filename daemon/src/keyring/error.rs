@@ -77,6 +77,9 @@ impl KeyringError {
             _ => ErrorCode::KeyringUnavailable,
         };
         let hint = match self {
+            Self::Absent(_) if cfg!(target_os = "macos") => {
+                "Log in at this Mac, or create a login keychain in Keychain Access."
+            }
             Self::Absent(_) => {
                 "Start GNOME Keyring, KWallet or KeePassXC in your desktop session, then run there: rolecall agent stop (the next \
                  command starts an agent that finds it)."

@@ -10,7 +10,10 @@ use crate::services::lock::Locker;
 use crate::services::unauthorized::ClientProcess;
 
 /// A connection from a process of the daemon's user.
-pub(super) struct AuthorizedStream(UnixStream);
+pub(super) struct AuthorizedStream {
+    stream: UnixStream,
+    peer: Peer,
+}
 
 /// The user and the process id at the other end, as far as the kernel reports them.
 #[derive(Debug, Clone, Copy)]
@@ -24,16 +27,16 @@ impl AuthorizedStream {
     /// with the other user, whose connection is closed before a byte is read.
     pub(super) fn check(stream: UnixStream) -> Result<Self, Peer> {
         let peer = Peer::of(&stream);
-        if is_own(peer.uid, rustix::process::geteuid().as_raw()) { Ok(Self(stream)) } else { Err(peer) }
+        if is_own(peer.uid, rustix::process::geteuid().as_raw()) { Ok(Self { stream, peer }) } else { Err(peer) }
     }
 
     /// Returns the process at the other end.
-    pub(super) fn peer(&self) -> Peer {
-        Peer::of(&self.0)
+    pub(super) const fn peer(&self) -> Peer {
+        self.peer
     }
 
     pub(super) fn into_inner(self) -> UnixStream {
-        self.0
+        self.stream
     }
 }
 
@@ -94,7 +97,6 @@ mod tests {
     use super::*;
 
     /// Fault matrix row 109.
-    #[cfg(target_os = "linux")]
     #[test]
     fn client_process_is_the_parent_of_the_peer() {
         let own = i32::try_from(std::process::id()).unwrap();

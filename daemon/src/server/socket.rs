@@ -5,7 +5,7 @@ mod inherited;
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use rolecall_protocol::location::{self, FolderProblem, SocketAddress};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
+#[cfg(target_os = "linux")]
 use crate::harden;
 pub use inherited::inherited;
 
@@ -24,7 +25,11 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(6);
 const LOCK_RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The number of the first descriptor that a service manager passes (sd_listen_fds(3)).
-const SD_LISTEN_FDS_START: RawFd = 3;
+#[cfg(target_os = "linux")]
+const SD_LISTEN_FDS_START: std::os::fd::RawFd = 3;
+/// The name of the socket in the job's `Sockets` (install/launchd/rolecalld.plist).
+#[cfg(target_os = "macos")]
+const LAUNCHD_SOCKET: &std::ffi::CStr = c"agent";
 
 /// A listening socket with its claim.
 #[derive(Debug)]
@@ -97,12 +102,7 @@ pub enum SocketError {
 /// Returns the socket that a service manager passed, if one did (S6).
 pub fn activated() -> Result<Option<BoundSocket>, SocketError> {
     let refused = |passed: &str| SocketError::Activation(passed.to_owned());
-    match passed_descriptors()? {
-        0 => return Ok(None),
-        1 => {}
-        more => return Err(SocketError::Activation(format!("{more} sockets"))),
-    }
-    let socket = harden::inherited(SD_LISTEN_FDS_START).map_err(|_| refused("a closed descriptor"))?;
+    let Some(socket) = passed_socket()? else { return Ok(None) };
     if !inherited::listens(&socket) {
         return Err(refused("something that does not listen"));
     }
@@ -115,8 +115,32 @@ pub fn activated() -> Result<Option<BoundSocket>, SocketError> {
     Ok(Some(BoundSocket { listener, path, claim: SocketClaim { name: None, lock } }))
 }
 
+/// Returns the socket that systemd passed. It uses the first descriptors after the standard ones (`sd_listen_fds(3)`).
+#[cfg(target_os = "linux")]
+fn passed_socket() -> Result<Option<OwnedFd>, SocketError> {
+    let refused = |passed: &str| SocketError::Activation(passed.to_owned());
+    match passed_descriptors()? {
+        0 => return Ok(None),
+        1 => {}
+        more => return Err(SocketError::Activation(format!("{more} sockets"))),
+    }
+    harden::inherited(SD_LISTEN_FDS_START).map(Some).map_err(|_| refused("a closed descriptor"))
+}
+
+/// Returns the socket that launchd opened for the job (launchd.plist(5), `Sockets`).
+#[cfg(target_os = "macos")]
+fn passed_socket() -> Result<Option<OwnedFd>, SocketError> {
+    let mut sockets = crate::darwin::launchd_sockets(LAUNCHD_SOCKET)
+        .map_err(|error| SocketError::Activation(format!("no socket ({error})")))?;
+    match sockets.len() {
+        0 | 1 => Ok(sockets.pop()),
+        more => Err(SocketError::Activation(format!("{more} sockets"))),
+    }
+}
+
 /// Returns how many descriptors a service manager passed to this process (`sd_listen_fds(3)`). Errors if it passed a socket to
 /// another process that executed this one in a child: this daemon would replace the service manager's socket.
+#[cfg(target_os = "linux")]
 #[allow(clippy::disallowed_methods)] // the service manager sets variables
 fn passed_descriptors() -> Result<u32, SocketError> {
     let Ok(count) = std::env::var("LISTEN_FDS") else { return Ok(0) };
@@ -344,8 +368,7 @@ mod tests {
         let (_keep, path) = folder();
         make_folder(path.parent().unwrap()).unwrap();
         let lock = path.with_extension("lock");
-        let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::from_raw_mode(0o600));
-        rustix::fs::mknodat(rustix::fs::CWD, &lock, kind, mode, 0).unwrap();
+        nix::unistd::mkfifo(&lock, nix::sys::stat::Mode::S_IRWXU).unwrap();
         assert!(matches!(bind(&path), Err(SocketError::LockOccupied(_))));
         let _reader = OpenOptions::new().read(true).write(true).open(&lock).unwrap();
         assert!(matches!(bind(&path), Err(SocketError::LockOccupied(_))), "with a reader");

@@ -95,6 +95,16 @@ impl Events {
         }
     }
 
+    /// Waits for an event other than a given token, which changes no session. Returns `false` when the daemon stops.
+    pub async fn next_change(&mut self) -> bool {
+        loop {
+            match self.next().await {
+                Some(event) if matches!(event.event, EventKind::Token | EventKind::Hello) => {}
+                event => return event.is_some(),
+            }
+        }
+    }
+
     async fn receive(&mut self) -> Result<Message, RecvError> {
         tokio::select! {
             chain = self.loads.recv() => chain.map(Message::Load),

@@ -175,7 +175,7 @@ impl LockService {
     }
 
     /// Returns whether the agent is locked, and when it locks automatically.
-    pub(super) fn status(&self) -> LockStatus {
+    pub fn status(&self) -> LockStatus {
         self.lock_if_due();
         self.lock.status()
     }

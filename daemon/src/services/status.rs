@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rolecall_protocol::{
-    ConstraintDetails, DaemonStatus, MfaDetails, ProfileDetails, ProfileInputs, ProfileName, ProfileStatus, Status,
+    ConstraintDetails, DaemonStatus, MfaDetails, ProfileDetails, ProfileInputs, ProfileName, ProfileState,
+    ProfileStatus, Status,
 };
 
 use super::config::ConfigService;
@@ -84,6 +85,14 @@ impl StatusService {
                 .map(|(name, source)| self.source_logins.source_status(&config.profiles, name, source))
                 .collect(),
         }
+    }
+
+    /// Returns the status of each profile that has a session or a problem: those of 10,000 profiles take megabytes.
+    #[must_use]
+    pub fn used_profiles(&self) -> Vec<ProfileStatus> {
+        let profiles = self.config.profiles();
+        let all = profiles.values().map(|profile| self.profile_status(profile));
+        all.filter(|status| status.state != ProfileState::Unused).collect()
     }
 
     /// Reads from AWS's own files which login each source depends on, so that the status has it.

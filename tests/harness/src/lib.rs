@@ -48,6 +48,7 @@ mod time;
 pub mod aws;
 pub mod kube;
 pub mod sandbox;
+pub mod soak;
 
 pub use aws::{
     AccessKey, Aws, AwsHandle, Call, Cluster, ContainerCredentials, Cut, DeniedBy, Fault, Gate, InstanceMetadata,

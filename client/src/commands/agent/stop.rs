@@ -34,8 +34,9 @@ pub(crate) fn run(context: &Context) -> Result<(), CliError> {
         Err(error) => return Err(stop_failed(&error, &daemon, None)),
     };
     let how = match daemon.call(&Endpoint::Stop, b"", Deadline::after(STOP_TIMEOUT)) {
-        // A service manager listens: a connection would start the daemon again.
-        Ok(answer) if stopping_pid(&answer) != pid => return wait_for_activated(&answer, context),
+        // A service manager listens, or may listen where the system does not report it (macOS): a connection would start the
+        // daemon again.
+        Ok(answer) if stopping_pid(&answer) != pid => return wait_for_process(&answer, &daemon, context),
         Ok(_) | Err(CallError::NotRunning) => "has stopped",
         // It does not answer, or speaks another protocol.
         Err(error) => {
@@ -63,9 +64,8 @@ fn stopping_pid(answer: &Response) -> Option<Pid> {
     Pid::from_raw(i32::try_from(stopping.pid).ok()?)
 }
 
-/// Waits until a daemon that a service manager started has ended. Does not connect, since that would start the next
-/// one.
-fn wait_for_activated(answer: &Response, context: &Context) -> Result<(), CliError> {
+/// Waits until the daemon's process has ended. Does not connect, since a service manager would start the next one.
+fn wait_for_process(answer: &Response, daemon: &Daemon, context: &Context) -> Result<(), CliError> {
     let Some(pid) = stopping_pid(answer) else {
         let error = CallError::InvalidResponse("it did not say which process will stop".to_owned());
         return Err(error.into());
@@ -77,10 +77,13 @@ fn wait_for_activated(answer: &Response, context: &Context) -> Result<(), CliErr
             return Err(CliError::new(Exit::Unreachable, CallError::NoResponse(EXIT_TIMEOUT).to_string(), hint));
         }
     }
-    context.print_done(&format!(
-        "the agent has stopped (pid {}); the service manager keeps its socket and starts it when it is needed",
-        pid.as_raw_nonzero()
-    ))
+    // A daemon removes its own socket.
+    let note = if daemon.socket().exists() {
+        "; the service manager keeps its socket and starts it when it is needed"
+    } else {
+        ""
+    };
+    context.print_done(&format!("the agent has stopped (pid {}){note}", pid.as_raw_nonzero()))
 }
 
 /// Sends a signal to the listener if it is the daemon. With socket activation, the listener can be the service manager.

@@ -5,6 +5,7 @@
 //! `AWS_ACCESS_KEY_ID` and `AWS_PROFILE` first.
 
 mod access_key;
+mod aws_login;
 mod aws_profile;
 mod error;
 mod inventory;
@@ -197,7 +198,7 @@ impl Sources {
             Plan::Container => sdk_providers::credentials_of_container(aws, profile, region).await?,
             Plan::Keys(keys) => keys.clone(),
             Plan::WebIdentity(plan) => sdk_providers::credentials_of_web_identity(aws, profile, region, plan).await?,
-            Plan::AwsLogin(session) => sdk_providers::credentials_of_aws_login(aws, profile, region, session).await?,
+            Plan::AwsLogin(session) => aws_login::credentials(aws, profile, region, session).await?,
             // `resolve` returns the chain of a role.
             Plan::Role(_) => {
                 let message = "has a role and no credentials of its own".to_owned();

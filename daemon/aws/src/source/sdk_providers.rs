@@ -1,4 +1,4 @@
-//! Base credentials from the SDK's providers: keys in files, web identity, `aws login`, instances and containers.
+//! Base credentials from the SDK's providers: web identity, instances and containers.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -14,14 +14,11 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use rolecall_protocol::Region;
 use rolecall_trusted_file::TrustError;
-use sha2::{Digest, Sha256};
 
-use super::Login;
 use super::SourceError;
 use super::aws_profile::WebIdentityPlan;
 use crate::client::Aws;
 use crate::error::innermost;
-use crate::texts;
 
 /// Returns the credentials of a web identity.
 pub(super) async fn credentials_of_web_identity(
@@ -38,19 +35,6 @@ pub(super) async fn credentials_of_web_identity(
     let mut settings = vec![("role_arn", plan.role.as_str()), ("web_identity_token_file", plan.token_file.as_str())];
     settings.extend(plan.session_name.as_ref().map(|name| ("role_session_name", name.as_str())));
     credentials_of_settings(aws, profile, region, "sts", &settings).await
-}
-
-/// Returns the credentials of a login with `aws login`.
-pub(super) async fn credentials_of_aws_login(
-    aws: &Aws,
-    profile: &str,
-    region: &Region,
-    session: &str,
-) -> Result<Credentials, SourceError> {
-    // The name that the SDK and the AWS CLI give the file.
-    let file = format!("login/cache/{}.json", hex::encode(Sha256::digest(session)));
-    check_file(profile, "login_session", &aws.files().logins.join(file)).await?;
-    credentials_of_settings(aws, profile, region, "signin", &[("login_session", session)]).await
 }
 
 /// Errors if another user can change a file that the SDK reads for a setting. The SDK reports a missing file.
@@ -148,10 +132,6 @@ fn classify(profile: &str, error: &CredentialsError) -> SourceError {
         }
         CredentialsError::InvalidConfiguration(_) => {
             SourceError::Invalid { profile, message: innermost(error), hint: None }
-        }
-        _ if texts::is_aws_login_expired(error) => {
-            let login = Login::Aws { profile: profile.clone() };
-            SourceError::LoginNeeded { profile, login }
         }
         _ => SourceError::Failed { profile, message: innermost(error) },
     }

@@ -1,30 +1,26 @@
-//! Calls to IAM Identity Center: OIDC, which issues tokens, and the portal, which returns a role's credentials for a token.
-//! No call is signed.
+//! Calls to the OIDC service of IAM Identity Center, which issues tokens.
 
-use std::error::Error;
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
 use aws_credential_types::Credentials;
-use aws_sdk_ssooidc::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
-use aws_sdk_ssooidc::operation::create_token::CreateTokenError;
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use aws_smithy_runtime_api::client::result::SdkError;
-use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use jiff::Timestamp;
 use rolecall_protocol::{HttpUrl, LoginFlow, Secret, sanitize_for_terminal};
-use serde_json::Value;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
 use super::error::SsoError;
 use super::session::SsoSession;
 use super::token::{GrantedToken, RegisteredClient};
 use crate::client::Aws;
-use crate::credentials;
-use crate::error::{AwsError, AwsErrorKind, innermost};
+use crate::endpoints;
+use crate::error::{AwsError, AwsErrorKind};
 use crate::http::InsecureEndpoint;
+use crate::unsigned_call::{self, UnsignedCallError, UnsignedRequest};
 use rolecall_core::config::network::Service;
 use rolecall_core::config::{SourceConfig, SourceKind};
-use rolecall_core::session::Session;
 
 /// The name of this client in AWS's list of logins.
 const CLIENT_NAME: &str = "rolecall";
@@ -34,16 +30,13 @@ const REDIRECT_URI: &str = "http://127.0.0.1/oauth/callback";
 const DEVICE_CODE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 /// The shortest interval between two polls.
 const MIN_POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// The accounts of a login, or the roles of an account, that are read. An organization has at most 10,000 accounts by default
-/// (quotas of AWS Organizations).
-const MAX_LISTED: usize = 10_000;
 /// The interval if AWS names none (RFC 8628, 3.2).
 const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Calls IAM Identity Center for one session.
 pub(super) struct SsoClient<'a> {
-    aws: &'a Aws,
-    session: &'a SsoSession,
+    pub(super) aws: &'a Aws,
+    pub(super) session: &'a SsoSession,
 }
 
 /// What a CreateToken call exchanges for a token.
@@ -88,21 +81,35 @@ pub(super) enum GrantError {
     Aws(AwsError),
 }
 
-/// An account in which the user of a login has a role. The texts are safe for a terminal.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SsoAccount {
-    /// The id, 12 digits.
-    pub id: String,
-    /// The name.
-    pub name: String,
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RegisterClientOutput {
+    client_id: Option<String>,
+    client_secret: Option<Secret<String>>,
+    #[serde(default)]
+    client_secret_expires_at: i64,
 }
 
-/// Why there are no credentials.
-pub(super) enum PortalError {
-    /// The portal rejected the token.
-    Unauthorized,
-    /// Another error.
-    Other(SsoError),
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StartDeviceAuthorizationOutput {
+    device_code: Option<Secret<String>>,
+    user_code: Option<String>,
+    verification_uri: Option<String>,
+    verification_uri_complete: Option<String>,
+    #[serde(default)]
+    expires_in: i32,
+    #[serde(default)]
+    interval: i32,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CreateTokenOutput {
+    access_token: Option<Secret<String>>,
+    #[serde(default)]
+    expires_in: i32,
+    refresh_token: Option<Secret<String>>,
 }
 
 impl<'a> SsoClient<'a> {
@@ -112,24 +119,25 @@ impl<'a> SsoClient<'a> {
 
     /// RegisterClient.
     pub(super) async fn register_client(&self, flow: LoginFlow) -> Result<RegisteredClient, SsoError> {
-        let mut call = self.oidc().await?.register_client();
-        call = call.client_name(CLIENT_NAME).client_type("public");
-        call = match flow {
-            LoginFlow::Device => call.grant_types(DEVICE_CODE_GRANT),
-            LoginFlow::Browser => call
-                .grant_types("authorization_code")
-                .redirect_uris(REDIRECT_URI)
-                .issuer_url(self.session.start_url.as_str()),
+        let mut grants = match flow {
+            LoginFlow::Device => vec![DEVICE_CODE_GRANT],
+            LoginFlow::Browser => vec!["authorization_code"],
         };
-        if self.session.refreshes() {
-            call = call.grant_types("refresh_token").set_scopes(Some(self.session.registration_scopes()));
+        let mut input = json!({ "clientName": CLIENT_NAME, "clientType": "public" });
+        if flow == LoginFlow::Browser {
+            input["redirectUris"] = json!([REDIRECT_URI]);
+            input["issuerUrl"] = json!(self.session.start_url);
         }
-        let response = call.send().await.map_err(|error| SsoError::Aws(with_description(&error)))?;
+        if self.session.refreshes() {
+            grants.push("refresh_token");
+            input["scopes"] = json!(self.session.registration_scopes());
+        }
+        input["grantTypes"] = json!(grants);
+        let response: RegisterClientOutput = self.oidc("RegisterClient", "/client/register", &input).await?;
         let expires = Timestamp::from_second(response.client_secret_expires_at).map(SystemTime::from);
         match (response.client_id, response.client_secret, expires) {
             (Some(id), Some(secret), Ok(expires)) if !id.is_empty() => {
-                let expires = self.aws.clock().stamp(expires);
-                Ok(RegisteredClient { id, secret: Secret::new(secret), expires })
+                Ok(RegisteredClient { id, secret, expires: self.aws.clock().stamp(expires) })
             }
             _ => Err(incomplete("client")),
         }
@@ -140,10 +148,11 @@ impl<'a> SsoClient<'a> {
         &self,
         client: &RegisteredClient,
     ) -> Result<DeviceAuthorization, SsoError> {
-        let call = self.oidc().await?.start_device_authorization();
-        let call = call.client_id(&client.id).client_secret(client.secret.expose());
-        let response = call.start_url(&self.session.start_url).send().await;
-        let response = response.map_err(|error| SsoError::Aws(with_description(&error)))?;
+        let input = json!({
+            "clientId": client.id, "clientSecret": client.secret.expose(), "startUrl": self.session.start_url,
+        });
+        let response: StartDeviceAuthorizationOutput =
+            self.oidc("StartDeviceAuthorization", "/device_authorization", &input).await?;
         let url = response.verification_uri_complete.or(response.verification_uri);
         let (Some(code), Some(url), Some(user_code)) = (response.device_code, url, response.user_code) else {
             return Err(incomplete("code"));
@@ -159,7 +168,7 @@ impl<'a> SsoClient<'a> {
         };
         let user_code = sanitize_for_terminal(&user_code);
         let expires_in = seconds(response.expires_in);
-        Ok(DeviceAuthorization { code: Secret::new(code), url, user_code, expires_in, interval })
+        Ok(DeviceAuthorization { code, url, user_code, expires_in, interval })
     }
 
     /// CreateToken.
@@ -168,106 +177,38 @@ impl<'a> SsoClient<'a> {
         client: &RegisteredClient,
         grant: Grant<'_>,
     ) -> Result<GrantedToken, GrantError> {
-        let mut call = self.oidc().await.map_err(GrantError::Aws)?.create_token();
-        call = call.client_id(&client.id).client_secret(client.secret.expose());
-        call = match grant {
-            Grant::Device { code } => call.grant_type(DEVICE_CODE_GRANT).device_code(code.expose()),
-            Grant::Refresh { token } => call.grant_type("refresh_token").refresh_token(token.expose()),
-            Grant::Browser { code, verifier, redirect } => call
-                .grant_type("authorization_code")
-                .code(code.expose())
-                .code_verifier(verifier.expose())
-                .redirect_uri(redirect),
-        };
-        let response = call.send().await.map_err(|error| GrantError::from_sdk(&error))?;
+        let mut input = json!({ "clientId": client.id, "clientSecret": client.secret.expose() });
+        match grant {
+            Grant::Device { code } => {
+                input["grantType"] = json!(DEVICE_CODE_GRANT);
+                input["deviceCode"] = json!(code.expose());
+            }
+            Grant::Refresh { token } => {
+                input["grantType"] = json!("refresh_token");
+                input["refreshToken"] = json!(token.expose());
+            }
+            Grant::Browser { code, verifier, redirect } => {
+                input["grantType"] = json!("authorization_code");
+                input["code"] = json!(code.expose());
+                input["codeVerifier"] = json!(verifier.expose());
+                input["redirectUri"] = json!(redirect);
+            }
+        }
+        let config = self.config().await.map_err(GrantError::Aws)?;
+        let request = self.oidc_request(&config, "CreateToken", "/token", &input).await.map_err(GrantError::Aws)?;
+        let response: CreateTokenOutput =
+            unsigned_call::send(&config, request).await.map_err(|error| GrantError::from_call(&error))?;
         match (response.access_token, seconds(response.expires_in)) {
-            (Some(access), expires_in) if !access.is_empty() && !expires_in.is_zero() => {
-                let refresh = response.refresh_token.map(Secret::new);
-                Ok(GrantedToken { access: Secret::new(access), expires_in, refresh })
+            (Some(access), expires_in) if !access.expose().is_empty() && !expires_in.is_zero() => {
+                Ok(GrantedToken { access, expires_in, refresh: response.refresh_token })
             }
             _ => Err(GrantError::Aws(AwsError::invalid_response("the response of AWS has no token"))),
         }
     }
 
-    /// GetRoleCredentials.
-    pub(super) async fn role_credentials(
-        &self,
-        access: &Secret<String>,
-        account: &str,
-        role: &str,
-    ) -> Result<Session, PortalError> {
-        let shared = self.config().await.map_err(|error| PortalError::Other(error.into()))?;
-        let call = aws_sdk_sso::Client::new(&shared).get_role_credentials();
-        let response = call.access_token(access.expose()).account_id(account).role_name(role).send().await;
-        let found = response.map_err(|error| PortalError::from_sdk(&error))?.role_credentials;
-        let issued = self.aws.now();
-        let made = found.and_then(|found| {
-            let expires = Timestamp::from_millisecond(found.expiration).ok().map(SystemTime::from)?;
-            let (id, secret) = (found.access_key_id?, found.secret_access_key?);
-            let token = Some(found.session_token?);
-            Some(Credentials::new(id, secret, token, Some(expires), "sso"))
-        });
-        let credentials = made.ok_or_else(|| PortalError::Other(incomplete("complete credentials")))?;
-        let credentials = credentials::check(credentials, issued).map_err(|error| {
-            PortalError::Other(AwsError::invalid_response(format!("in the response of AWS, {error}")).into())
-        })?;
-        Ok(Session { credentials, arn: None, issued, is_clamped: false })
-    }
-
-    /// ListAccounts, all pages: the accounts in which the user has a role, with their names.
-    pub(super) async fn accounts(&self, access: &Secret<String>) -> Result<Vec<SsoAccount>, PortalError> {
-        let shared = self.config().await.map_err(|error| PortalError::Other(error.into()))?;
-        let call = aws_sdk_sso::Client::new(&shared).list_accounts().access_token(access.expose());
-        let mut pages = call.into_paginator().items().send();
-        let mut accounts = Vec::new();
-        while let Some(account) = pages.next().await {
-            let account = account.map_err(|error| PortalError::from_sdk(&error))?;
-            let (Some(id), name) = (account.account_id, account.account_name.unwrap_or_default()) else { continue };
-            accounts.push(SsoAccount { id: sanitize_for_terminal(&id), name: sanitize_for_terminal(&name) });
-            limit(accounts.len())?;
-        }
-        Ok(accounts)
-    }
-
-    /// ListAccountRoles, all pages: the names of the roles that the user has in an account.
-    pub(super) async fn roles(&self, access: &Secret<String>, account: &str) -> Result<Vec<String>, PortalError> {
-        let shared = self.config().await.map_err(|error| PortalError::Other(error.into()))?;
-        let call = aws_sdk_sso::Client::new(&shared).list_account_roles();
-        let mut pages = call.access_token(access.expose()).account_id(account).into_paginator().items().send();
-        let mut roles = Vec::new();
-        while let Some(role) = pages.next().await {
-            let role = role.map_err(|error| PortalError::from_sdk(&error))?;
-            roles.extend(role.role_name.map(|name| sanitize_for_terminal(&name)));
-            limit(roles.len())?;
-        }
-        Ok(roles)
-    }
-
-    /// Logout. Returns `false` if the login had ended already.
-    pub(super) async fn logout(&self, access: &Secret<String>) -> Result<bool, SsoError> {
-        let shared = self.config().await?;
-        match aws_sdk_sso::Client::new(&shared).logout().access_token(access.expose()).send().await {
-            Ok(_) => Ok(true),
-            Err(error) => match PortalError::from_sdk(&error) {
-                PortalError::Unauthorized => Ok(false),
-                PortalError::Other(error) => Err(error),
-            },
-        }
-    }
-
     /// The address at which a browser requests a code: a path of the OIDC endpoint.
     pub(super) async fn authorize_url(&self) -> Result<String, SsoError> {
-        let shared = self.config().await?;
-        let rejected = |error: &(dyn Error + 'static)| AwsError::new(AwsErrorKind::Rejected, innermost(error));
-        let params = Params::builder()
-            .region(self.session.region.to_string())
-            .set_endpoint(Aws::endpoint_url_of(&shared, Service::SsoOidc))
-            .build()
-            .map_err(|error| rejected(&error))?;
-        let resolver = DefaultResolver::new();
-        let found = ResolveEndpoint::resolve_endpoint(&resolver, &params).await;
-        let found = found.map_err(|error| rejected(error.as_ref()))?;
-        let url = format!("{}/authorize", found.url().trim_end_matches('/'));
+        let url = format!("{}/authorize", self.oidc_url(&self.config().await?).await?.trim_end_matches('/'));
         if may_be_opened(&url) {
             Ok(url)
         } else {
@@ -275,12 +216,51 @@ impl<'a> SsoClient<'a> {
         }
     }
 
-    async fn oidc(&self) -> Result<aws_sdk_ssooidc::Client, AwsError> {
-        Ok(aws_sdk_ssooidc::Client::new(&self.config().await?))
+    /// Calls an operation of OIDC whose errors have no special meaning.
+    async fn oidc<T>(&self, operation: &'static str, path: &str, input: &Value) -> Result<T, SsoError>
+    where
+        T: DeserializeOwned + fmt::Debug + Send + Sync + 'static,
+    {
+        let config = self.config().await?;
+        let request = self.oidc_request(&config, operation, path, input).await?;
+        unsigned_call::send(&config, request).await.map_err(|error| SsoError::Aws(with_description(&error)))
+    }
+
+    async fn oidc_request(
+        &self,
+        config: &SdkConfig,
+        operation: &'static str,
+        path: &str,
+        input: &Value,
+    ) -> Result<UnsignedRequest, AwsError> {
+        let (url, body) = (self.oidc_url(config).await?, Secret::new(input.to_string()));
+        Ok(UnsignedRequest { operation, method: "POST", url, path: path.to_owned(), header: None, body })
+    }
+
+    async fn oidc_url(&self, config: &SdkConfig) -> Result<String, AwsError> {
+        self.url(config, Service::SsoOidc, "oidc", "oidc-fips").await
+    }
+
+    /// The configured address of a service, or else the region's own, with one of the two hosts.
+    pub(super) async fn url(
+        &self,
+        config: &SdkConfig,
+        service: Service,
+        plain: &str,
+        fips: &str,
+    ) -> Result<String, AwsError> {
+        if let Some(url) = Aws::endpoint_url_of(config, service) {
+            return Ok(url);
+        }
+        let variant = (config.use_fips().unwrap_or_default(), config.use_dual_stack().unwrap_or_default());
+        let region = &self.session.region;
+        endpoints::regional_url(region, variant, plain, fips).await.ok_or_else(|| {
+            AwsError::new(AwsErrorKind::Setting, format!("there is no IAM Identity Center in region {region}"))
+        })
     }
 
     /// A configuration with the endpoints of the AWS profile and without credentials.
-    async fn config(&self) -> Result<SdkConfig, AwsError> {
+    pub(super) async fn config(&self) -> Result<SdkConfig, AwsError> {
         let source = SourceConfig::plain(SourceKind::AwsProfile(self.session.profile.clone()));
         let none = Credentials::new("", "", None, None, "none");
         let mut config = self.aws.client_config(&source, &self.session.region, none).await?.into_builder();
@@ -290,17 +270,13 @@ impl<'a> SsoClient<'a> {
 }
 
 impl GrantError {
-    fn from_sdk(error: &SdkError<CreateTokenError, HttpResponse>) -> Self {
-        match error.as_service_error() {
-            Some(service) if service.is_authorization_pending_exception() => Self::Pending,
-            Some(service) if service.is_slow_down_exception() => Self::SlowDown,
-            Some(service) if service.is_expired_token_exception() => Self::Expired,
-            Some(service) if service.is_access_denied_exception() => Self::Denied,
-            Some(service)
-                if service.is_invalid_grant_exception()
-                    || service.is_invalid_client_exception()
-                    || service.is_unauthorized_client_exception() =>
-            {
+    fn from_call(error: &UnsignedCallError) -> Self {
+        match error.as_service_error().and_then(|error| error.code()).unwrap_or_default() {
+            "AuthorizationPendingException" => Self::Pending,
+            "SlowDownException" => Self::SlowDown,
+            "ExpiredTokenException" => Self::Expired,
+            "AccessDeniedException" => Self::Denied,
+            "InvalidGrantException" | "InvalidClientException" | "UnauthorizedClientException" => {
                 Self::Refused(with_description(error))
             }
             _ => Self::Aws(with_description(error)),
@@ -318,29 +294,8 @@ impl From<GrantError> for SsoError {
     }
 }
 
-impl PortalError {
-    fn from_sdk<E>(error: &SdkError<E, HttpResponse>) -> Self
-    where
-        E: Error + ProvideErrorMetadata + 'static,
-    {
-        let status = match error {
-            SdkError::ServiceError(service) => service.raw().status().as_u16(),
-            _ => 0,
-        };
-        match (status, AwsError::from_sdk(error)) {
-            // A proxy can answer with these statuses, too, but without an error code.
-            (401, error) if error.kind != AwsErrorKind::InvalidResponse => Self::Unauthorized,
-            (403, error) if error.kind != AwsErrorKind::InvalidResponse => Self::Other(SsoError::NoAssignment),
-            (_, error) => Self::Other(SsoError::Aws(error)),
-        }
-    }
-}
-
 /// The error of an OIDC call. Its text is in `error_description`, where other services have `message`.
-fn with_description<E>(error: &SdkError<E, HttpResponse>) -> AwsError
-where
-    E: Error + ProvideErrorMetadata + 'static,
-{
+fn with_description(error: &UnsignedCallError) -> AwsError {
     let body = error.raw_response().and_then(|response| response.body().bytes());
     let body: Option<Value> = body.and_then(|body| serde_json::from_slice(body).ok());
     let error = AwsError::from_sdk(error);
@@ -351,16 +306,8 @@ where
     }
 }
 
-fn incomplete(what: &str) -> SsoError {
+pub(super) fn incomplete(what: &str) -> SsoError {
     SsoError::Aws(AwsError::invalid_response(format!("the response of AWS has no {what}")))
-}
-
-/// Errors if a list has more items than are read, rather than leave out items.
-fn limit(items: usize) -> Result<(), PortalError> {
-    if items <= MAX_LISTED {
-        return Ok(());
-    }
-    Err(PortalError::Other(AwsError::invalid_response(format!("a list of more than {MAX_LISTED} items")).into()))
 }
 
 fn seconds(count: i32) -> Duration {
@@ -375,6 +322,27 @@ fn may_be_opened(url: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Addresses from the tests of the SDK's own client of OIDC.
+    #[tokio::test]
+    async fn oidc_url_by_partition_and_variant() {
+        for (region, variant, host) in [
+            ("eu-west-1", (false, false), "oidc.eu-west-1.amazonaws.com"),
+            ("us-east-1", (true, true), "oidc-fips.us-east-1.api.aws"),
+            ("us-east-1", (true, false), "oidc-fips.us-east-1.amazonaws.com"),
+            ("us-east-1", (false, true), "oidc.us-east-1.api.aws"),
+            ("cn-north-1", (true, false), "oidc-fips.cn-north-1.amazonaws.com.cn"),
+            ("cn-north-1", (false, false), "oidc.cn-north-1.amazonaws.com.cn"),
+            ("us-gov-east-1", (true, true), "oidc-fips.us-gov-east-1.api.aws"),
+            ("us-gov-east-1", (true, false), "oidc.us-gov-east-1.amazonaws.com"),
+            ("us-gov-east-1", (false, false), "oidc.us-gov-east-1.amazonaws.com"),
+            ("us-iso-east-1", (true, false), "oidc-fips.us-iso-east-1.c2s.ic.gov"),
+            ("us-isob-east-1", (false, false), "oidc.us-isob-east-1.sc2s.sgov.gov"),
+        ] {
+            let url = endpoints::regional_url(&region.parse().unwrap(), variant, "oidc", "oidc-fips").await;
+            assert_eq!(url, Some(format!("https://{host}")), "{region} {variant:?}");
+        }
+    }
 
     #[test]
     fn may_be_opened_https_or_this_machine_only() {

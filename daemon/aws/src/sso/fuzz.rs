@@ -39,8 +39,8 @@ pub(crate) async fn call(aws: &Aws, operation: &str) -> Result<Option<Session>, 
         "Logout" => drop(client.logout(&secret()).await?),
         _ => match client.role_credentials(&secret(), "111122223333", "dev").await {
             Ok(session) => return Ok(Some(session)),
-            Err(super::client::PortalError::Other(error)) => return Err(error),
-            Err(super::client::PortalError::Unauthorized) => {}
+            Err(super::portal::PortalError::Other(error)) => return Err(error),
+            Err(super::portal::PortalError::Unauthorized) => {}
         },
     }
     Ok(None)

@@ -1,8 +1,8 @@
 //! IAM Identity Center: one login for all AWS profiles of an `[sso-session]`. The token is in the AWS CLI's own file, so the
 //! AWS CLI shares the login.
 //!
-//! Files, each of which imports only those before it: `session` and `error` (types), `token` (the file), `client` (calls),
-//! `store` (state), `refresh`, the flows `callback`, `browser` and `device`, `login`, and [`Sso`] in front of all.
+//! Files, each of which imports only those before it: `session` and `error` (types), `token` (the file), `client` and
+//! `portal` (calls), `store` (state), `refresh`, the flows `callback`, `browser` and `device`, `login`, and [`Sso`] in front of all.
 
 mod browser;
 mod callback;
@@ -12,6 +12,7 @@ mod error;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod login;
+mod portal;
 mod refresh;
 mod session;
 mod store;
@@ -27,11 +28,12 @@ use tokio::time::timeout;
 
 use crate::client::Aws;
 use crate::error::{AwsError, AwsErrorKind};
-pub use client::SsoAccount;
-use client::{Grant, GrantError, PortalError, SsoClient};
+use client::{Grant, GrantError, SsoClient};
 pub use error::SsoError;
 use login::Logins;
 pub use login::{SsoLogin, SsoStep};
+use portal::PortalError;
+pub use portal::SsoAccount;
 use refresh::Refresher;
 pub(crate) use session::DEFAULT_SCOPE;
 pub use session::SsoSession;

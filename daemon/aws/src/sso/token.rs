@@ -3,9 +3,9 @@
 //! Dates in the file are in the time of this machine's clock, as in the AWS CLI.
 
 use std::fmt;
-use std::fs::{DirBuilder, File, Permissions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -24,9 +24,8 @@ use sha2::{Digest, Sha256};
 
 use super::error::SsoError;
 use super::session::SsoSession;
+use crate::secret_file;
 
-/// The largest token file that is read, in bytes. The AWS CLI writes about 3,000.
-const MAX_FILE_SIZE: u64 = 64 * 1024;
 /// The fields that Rolecall reads and writes. It keeps all others as they are.
 const FIELDS: [&str; 8] = [
     "startUrl",
@@ -146,8 +145,7 @@ impl SsoToken {
             Err(TrustError::Io { errno, .. }) => return Err(failed(&io::Error::from(errno))),
             Err(error) => return Err(error.into()),
         };
-        let mut text = Secret::new(Vec::new());
-        read_into(file, &mut text).map_err(|error| failed(&error))?;
+        let text = secret_file::read(file).map_err(|error| failed(&error))?;
         let Some(token) = Self::parse(text.expose()) else { return Ok(None) };
         let same = |ours: &str, theirs: &Option<String>| {
             theirs.as_ref().is_none_or(|theirs| trim_start_url(theirs) == trim_start_url(ours))
@@ -201,16 +199,6 @@ fn trim_start_url(url: &str) -> &str {
     url.trim_end_matches(['/', '#'])
 }
 
-#[allow(clippy::verbose_file_reads)] // reads at most MAX_FILE_SIZE
-fn read_into(file: File, text: &mut Secret<Vec<u8>>) -> io::Result<()> {
-    let mut read = Vec::with_capacity(8 * 1024);
-    let outcome = file.take(MAX_FILE_SIZE + 1).read_to_end(&mut read);
-    let size = read.len() as u64;
-    *text = Secret::new(read);
-    outcome?;
-    if size > MAX_FILE_SIZE { Err(io::Error::other("the file is too large")) } else { Ok(()) }
-}
-
 /// Creates the folder of a token file and checks that it is writable, and for the user alone. It writes no file: a watcher of the folder would
 /// take that for a login, and retry what had failed.
 pub(super) fn ensure_writable(path: &Path) -> Result<(), SsoError> {
@@ -226,16 +214,7 @@ pub(super) fn ensure_writable(path: &Path) -> Result<(), SsoError> {
 /// Writes a token file atomically, readable for the user alone.
 pub(super) fn save(path: &Path, token: &SsoToken) -> Result<(), SsoError> {
     let text = Secret::new(serde_json::to_vec(token).unwrap_or_default());
-    let write = || {
-        let mut file = tempfile::Builder::new()
-            .permissions(Permissions::from_mode(0o600))
-            .suffix(".tmp")
-            .tempfile_in(folder(path))?;
-        file.write_all(text.expose())?;
-        file.as_file().sync_all()?;
-        file.persist(path).map(drop).map_err(|failed| failed.error)
-    };
-    write().map_err(|cause| unwritable(path, &cause))
+    secret_file::replace(path, &text).map_err(|cause| unwritable(path, &cause))
 }
 
 fn folder(path: &Path) -> &Path {

@@ -88,8 +88,16 @@ impl ClockState {
     /// Decides whether to follow a wall clock that was set.
     fn wall_clock_set(&mut self, sample: ClockSample, is_forward: bool) {
         match self.measured.map(|last| signed_duration(last.now(sample), sample.wall)) {
-            // It was set to AWS's time, or AWS's time is not known.
-            Some(off) if off.abs() <= MAX_TOLERATED_SKEW => self.follow(sample),
+            // It was set to about AWS's time. If it is behind, that is kept as the correction: otherwise a session would be served
+            // after its expiry. The later time is the safe one.
+            Some(off) if off.abs() <= MAX_TOLERATED_SKEW => {
+                let is_behind = self.is_known(sample) && off < -MIN_CORRECTION;
+                self.follow(sample);
+                if is_behind {
+                    self.correction = -off;
+                }
+            }
+            // AWS's time is not known.
             None => self.follow(sample),
             // It was set to a wrong time, or this machine slept without notice. The later time is the safe one: a session
             // that may have expired is not used.

@@ -128,6 +128,29 @@ fn clock_set_back_time_continues() {
     assert!(!clock.is_uncertain(), "it is set to the time before");
 }
 
+/// Fault matrix row 76. Sessions expire by AWS's time to the second, so a small error counts too.
+#[test]
+fn clock_set_back_by_minutes_time_continues() {
+    for seconds in [31, 180, 239] {
+        let (laptop, clock) = clock();
+        receive_date(&laptop, &clock);
+        laptop.set(SignedDuration::from_secs(-seconds));
+        laptop.pass(MINUTE);
+        assert_eq!(error_seconds(&laptop, &clock), 0, "set back by {seconds} s");
+        laptop.set(SignedDuration::from_secs(seconds));
+        assert_eq!(error_seconds(&laptop, &clock), 0, "set to the time before");
+    }
+    let (laptop, clock) = clock();
+    receive_date(&laptop, &clock);
+    laptop.set(SignedDuration::from_mins(3));
+    assert_eq!(error_seconds(&laptop, &clock), 180, "the later time is the safe one");
+    let (laptop, clock) = self::clock();
+    receive_date(&laptop, &clock);
+    laptop.pass(MEASUREMENT_TTL);
+    laptop.set(SignedDuration::from_mins(-3));
+    assert_eq!(error_seconds(&laptop, &clock), -180, "the date is too old");
+}
+
 /// Fault matrix row 76.
 #[test]
 fn clock_set_forward_uncertain_until_next_date() {

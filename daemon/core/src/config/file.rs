@@ -135,7 +135,7 @@ mod tests {
         assert!(load(&path).unwrap_err().message.contains("not a regular file"));
 
         fs::remove_file(&path).unwrap();
-        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR).unwrap();
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRUSR).unwrap();
         assert!(load(&path).unwrap_err().message.contains("not a regular file"));
 
         fs::remove_file(&path).unwrap();

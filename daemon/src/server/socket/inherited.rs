@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-use rustix::net::{AddressFamily, SocketType, sockopt};
+use rustix::net::{AddressFamily, SocketType, getsockname, sockopt};
 
 use super::{BoundSocket, SocketClaim, SocketError, SocketName, check_folder, identity, io_error};
 
@@ -40,9 +40,23 @@ pub fn inherited(
 
 /// Whether a descriptor is a listening Unix stream socket.
 pub(super) fn listens(socket: &OwnedFd) -> bool {
-    matches!(sockopt::socket_domain(socket), Ok(AddressFamily::UNIX))
-        && matches!(sockopt::socket_type(socket), Ok(SocketType::STREAM))
-        && matches!(sockopt::socket_acceptconn(socket), Ok(true))
+    matches!(sockopt::socket_type(socket), Ok(SocketType::STREAM))
+        && getsockname(socket).is_ok_and(|address| address.address_family() == AddressFamily::UNIX)
+        && accepts_connections(socket)
+}
+
+#[cfg(target_os = "linux")]
+fn accepts_connections(socket: &OwnedFd) -> bool {
+    matches!(sockopt::socket_acceptconn(socket), Ok(true))
+}
+
+/// macOS does not implement SO_ACCEPTCONN. There listen(2) fails on a connected socket and on one without a path, and changes
+/// nothing else on one that listens.
+#[cfg(not(target_os = "linux"))]
+fn accepts_connections(socket: &OwnedFd) -> bool {
+    /// The queue of macOS (`kern.ipc.somaxconn`).
+    const BACKLOG: i32 = 128;
+    rustix::net::listen(socket, BACKLOG).is_ok()
 }
 
 /// Whether a file is the lock of that socket and this process holds it. If so, locking it again changes nothing; if another

@@ -1,6 +1,7 @@
 //! Scripted faults: what fails, how often, and for which role.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -155,11 +156,21 @@ impl Default for Gate {
     }
 }
 
-/// Scripted faults and throttles by operation.
+/// Scripted faults, throttles and choosers by operation.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     scripts: HashMap<Op, Vec<Script>>,
     throttles: HashMap<Op, EveryNth>,
+    choosers: HashMap<Op, Chooser>,
+}
+
+/// Decides for each call whether a fault applies. Its argument is the role to assume, or else the caller's role.
+struct Chooser(Box<dyn FnMut(Option<&str>) -> Option<Fault> + Send>);
+
+impl fmt::Debug for Chooser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Chooser")
+    }
 }
 
 /// Throttles each nth call.
@@ -177,19 +188,30 @@ impl Faults {
     pub(crate) fn clear(&mut self) {
         self.scripts.clear();
         self.throttles.clear();
+        self.choosers.clear();
+    }
+
+    pub(crate) fn choose(&mut self, op: Op, chooser: impl FnMut(Option<&str>) -> Option<Fault> + Send + 'static) {
+        self.choosers.insert(op, Chooser(Box::new(chooser)));
     }
 
     pub(crate) fn throttle_every(&mut self, op: Op, n: usize) {
         self.throttles.insert(op, EveryNth { n: n.max(1), calls: 0 });
     }
 
-    /// Takes the first matching fault and counts it down. `roles` are the roles of the call.
+    /// Takes the chooser's fault, or else the first matching script, which it counts down. `roles` are the roles of the
+    /// call.
     pub(crate) fn take(&mut self, op: Op, roles: &[&str]) -> Option<Fault> {
         if let Some(throttle) = self.throttles.get_mut(&op) {
             throttle.calls += 1;
             if throttle.calls % throttle.n == 0 {
                 return Some(Fault::Throttle);
             }
+        }
+        if let Some(Chooser(choose)) = self.choosers.get_mut(&op)
+            && let Some(fault) = choose(roles.first().copied())
+        {
+            return Some(fault);
         }
         let queue = self.scripts.get_mut(&op)?;
         let at = queue.iter().position(|script| script.role.as_deref().is_none_or(|role| roles.contains(&role)))?;
@@ -224,5 +246,20 @@ mod tests {
         assert!(faults.take(Op::ListClusters, &[]).is_none());
         faults.clear();
         assert!(faults.take(Op::AssumeRole, &[]).is_none());
+    }
+
+    #[test]
+    fn fault_chooser_decides_for_each_call() {
+        let mut faults = Faults::default();
+        let mut calls = 0;
+        faults.choose(Op::AssumeRole, move |role| {
+            calls += 1;
+            (role == Some("r") && calls > 1).then_some(Fault::Throttle)
+        });
+        faults.push(Op::AssumeRole, Fault::Reset.forever());
+        let mut take = |role: &str| faults.take(Op::AssumeRole, &[role, "caller"]).map(|fault| format!("{fault:?}"));
+        assert_eq!([take("r"), take("r"), take("x")].map(Option::unwrap), ["Reset", "Throttle", "Reset"]);
+        faults.clear();
+        assert!(faults.take(Op::AssumeRole, &["r"]).is_none());
     }
 }

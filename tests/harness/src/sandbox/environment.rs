@@ -40,12 +40,19 @@ pub struct Sandbox {
 impl Sandbox {
     /// Creates a sandbox with empty folders.
     pub fn new() -> Self {
+        let sandbox = Self::without_process_sampler();
+        sampler::register(&sandbox.scanner);
+        sandbox
+    }
+
+    /// Creates a sandbox whose processes are not searched for secrets while they run. The search would slow down processes
+    /// that are measured.
+    pub fn without_process_sampler() -> Self {
         let private = Permissions::from_mode(0o700);
         // TMPDIR on macOS is so long that the path of a socket in it exceeds the limit.
         let root =
             tempfile::Builder::new().prefix("rc-").permissions(private).tempdir_in("/tmp").expect("/tmp is writable");
         let scanner = Arc::new(SecretScanner::new(root.path()));
-        sampler::register(&scanner);
         let sandbox = Self { root: Some(root), aws_files: Mutex::default(), scanner };
         for (_, folder) in sandbox.folders() {
             DirBuilder::new()

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -45,17 +44,28 @@ impl FakeTime {
     /// Starts the daemon of this build with this clock and waits until it is ready.
     #[track_caller]
     pub fn start_daemon(&self, sandbox: &Sandbox) -> Daemon {
-        let daemon = sandbox.spawn_daemon(self.configure(&mut sandbox.rolecalld()));
-        self.started.lock().unwrap_or_else(PoisonError::into_inner).push(daemon.pid());
+        let mut command = sandbox.rolecalld();
+        let daemon = sandbox.spawn_daemon(command.envs(self.variables()));
+        self.record_process(daemon.pid());
         daemon.wait_ready(Duration::from_secs(20));
         daemon
     }
 
-    fn configure<'a>(&self, command: &'a mut Command) -> &'a mut Command {
-        command.env("LD_PRELOAD", &self.library).env("FAKETIME_TIMESTAMP_FILE", &self.file);
-        command.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-        // Keeps the timestamps of files.
-        command.env("NO_FAKE_STAT", "1")
+    /// Returns the variables that give a program this clock.
+    pub fn variables(&self) -> [(&'static str, PathBuf); 5] {
+        [
+            ("LD_PRELOAD", self.library.clone()),
+            ("FAKETIME_TIMESTAMP_FILE", self.file.clone()),
+            ("FAKETIME_NO_CACHE", "1".into()),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1".into()),
+            // Keeps the timestamps of files.
+            ("NO_FAKE_STAT", "1".into()),
+        ]
+    }
+
+    /// Records a process that another program started with this clock, so that its shared memory is removed.
+    pub fn record_process(&self, pid: u32) {
+        self.started.lock().unwrap_or_else(PoisonError::into_inner).push(pid);
     }
 }
 

@@ -73,8 +73,9 @@ fn listening_in(root: &Path) -> Vec<u32> {
     sockets_below(root).iter().filter_map(|socket| listener_of(socket)).collect()
 }
 
+/// Returns the process that listens on a socket, as the kernel reports it.
 #[cfg(target_os = "linux")]
-fn listener_of(socket: &Path) -> Option<u32> {
+pub(crate) fn listener_of(socket: &Path) -> Option<u32> {
     use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with, sockopt};
     // A stopped daemon with a full queue would block a connect forever.
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
@@ -86,7 +87,7 @@ fn listener_of(socket: &Path) -> Option<u32> {
 
 /// Other systems have no portable call for it; dropping [`super::Daemon`] kills what the sandbox itself started.
 #[cfg(not(target_os = "linux"))]
-fn listener_of(_socket: &Path) -> Option<u32> {
+pub(crate) fn listener_of(_socket: &Path) -> Option<u32> {
     None
 }
 

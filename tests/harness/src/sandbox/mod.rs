@@ -35,6 +35,8 @@ pub use relay::TcpRelay;
 pub use session_bus::SessionBus;
 pub use terminal::Terminal;
 
+pub(crate) use leftovers::listener_of;
+
 #[cfg(test)]
 mod peer_tests;
 #[cfg(test)]

@@ -2,13 +2,13 @@
 //! laptop's router does, or stop accepting connections, as a firewall does.
 
 use std::io::{Read, Write as _};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with};
+use rustix::net::listen;
 
 /// A connect on loopback that the kernel accepts takes less than this.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(200);
@@ -165,7 +165,11 @@ impl Shared {
         let Ok(far) = TcpStream::connect(self.to) else { return };
         let _ = (near.set_nodelay(true), far.set_nodelay(true));
         let connection = Connection { near: near.into(), far: far.into(), blackholed: Arc::default() };
-        self.state().connections.push(connection.clone());
+        let mut state = self.state();
+        // The threads of an ended connection have dropped their copies.
+        state.connections.retain(|known| Arc::strong_count(&known.near) > 1);
+        state.connections.push(connection.clone());
+        drop(state);
         let back = connection.clone();
         thread::spawn(move || copy(&connection.near, &connection.far, &connection.blackholed));
         thread::spawn(move || copy(&back.far, &back.near, &back.blackholed));
@@ -197,11 +201,10 @@ fn copy(mut from: &TcpStream, mut to: &TcpStream, blackholed: &AtomicBool) {
 
 /// Returns a listener with the shortest accept queue, so that a few connections fill it.
 fn listener() -> TcpListener {
-    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None);
-    let socket = socket.expect("a socket can be made");
-    bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
-    listen(&socket, 0).expect("a bound socket can listen");
-    socket.into()
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
+    // A second listen(2) changes the length of the queue.
+    listen(&listener, 0).expect("a bound socket can listen");
+    listener
 }
 
 #[cfg(test)]

@@ -150,6 +150,11 @@ impl AwsHandle {
         self.shared.state().identities.credential(key_id).map(|known| known.principal.arn.clone())
     }
 
+    /// Returns when an access key expires; `None` if it is a long-lived one or does not exist.
+    pub fn expiry_of(&self, key_id: &str) -> Option<SystemTime> {
+        self.shared.state().identities.credential(key_id).and_then(|known| known.expires)
+    }
+
     /// Returns every secret access key and session token issued so far, for leak checks.
     pub fn secrets(&self) -> Vec<String> {
         self.shared.state().identities.secrets().to_vec()
@@ -198,6 +203,12 @@ impl AwsHandle {
         for &op in Op::ALL {
             self.fault(op, fault.clone().forever());
         }
+    }
+
+    /// Lets `chooser` decide for each call of `op` whether a fault applies, before any queued fault, until
+    /// [`AwsHandle::clear_faults`]. Its argument is the ARN of the role to assume, or else of the caller's role.
+    pub fn choose_faults(&self, op: Op, chooser: impl FnMut(Option<&str>) -> Option<Fault> + Send + 'static) {
+        self.shared.state().faults.choose(op, chooser);
     }
 
     /// Removes every fault. Held calls stay held until their gate opens.

@@ -4,41 +4,69 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::cli::ProgramPaths;
+
 /// Paths of the programs.
 pub(crate) struct Programs {
     pub(crate) client: PathBuf,
     pub(crate) daemon: PathBuf,
+    /// The load generator, built as the daemon is.
+    pub(crate) load: PathBuf,
 }
 
-pub(crate) fn programs() -> Programs {
-    Programs { client: client(), daemon: build(&["--release", "--package", "rolecalld"]).join("release/rolecalld") }
+/// Returns the given programs, and builds those that are not given.
+pub(crate) fn programs(paths: &ProgramPaths) -> Programs {
+    let [client, daemon] = shipped(paths);
+    Programs { client, daemon, load: release("rolecall-load") }
 }
 
-/// Builds the client as `install/install.sh` does: static where the C library allows it.
+/// Returns the client and the daemon.
+pub(crate) fn shipped(paths: &ProgramPaths) -> [PathBuf; 2] {
+    [
+        paths.client.as_deref().map_or_else(client, absolute),
+        paths.daemon.as_deref().map_or_else(|| release("rolecalld"), absolute),
+    ]
+}
+
+/// Returns a path for programs that run in another folder, such as that of their sandbox.
+fn absolute(path: &Path) -> PathBuf {
+    path.canonicalize().expect("the given program exists")
+}
+
+/// Builds a package in a run of cargo of its own, so that no other package changes the features of its dependencies.
+fn release(package: &str) -> PathBuf {
+    eprintln!("building {package} in release mode");
+    run(&mut cargo(&["--release", "--package", package]));
+    workspace().join("target/release").join(package)
+}
+
 fn client() -> PathBuf {
-    if !cfg!(all(target_os = "linux", target_env = "gnu")) {
-        return build(&["--profile", "client", "--package", "rolecall"]).join("client/rolecall");
+    eprintln!("building rolecall as it is shipped");
+    run(&mut shipped_client());
+    workspace().join("target").join(static_target().unwrap_or_default()).join("client/rolecall")
+}
+
+/// Returns the command that builds the client as `install/install.sh` does: static where the C library allows it.
+pub(crate) fn shipped_client() -> Command {
+    let mut cargo = cargo(&["--profile", "client", "--package", "rolecall"]);
+    if let Some(target) = static_target() {
+        cargo.args(["--target", &target]).env("RUSTFLAGS", "-C target-feature=+crt-static");
     }
-    let host = format!("{}-unknown-linux-gnu", env::consts::ARCH);
-    let mut cargo = cargo(&["--profile", "client", "--package", "rolecall", "--target", &host]);
-    cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
-    run(&mut cargo).join(host).join("client/rolecall")
+    cargo
 }
 
-fn build(arguments: &[&str]) -> PathBuf {
-    run(&mut cargo(arguments))
+fn static_target() -> Option<String> {
+    cfg!(all(target_os = "linux", target_env = "gnu")).then(|| format!("{}-unknown-linux-gnu", env::consts::ARCH))
 }
 
-fn cargo(arguments: &[&str]) -> Command {
+pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(["build", "--quiet", "--locked"]).args(arguments).current_dir(workspace());
     cargo
 }
 
-/// Runs the build and returns the target folder.
-fn run(cargo: &mut Command) -> PathBuf {
+fn run(cargo: &mut Command) {
     assert!(cargo.status().expect("cargo can be started").success(), "the build failed");
-    workspace().join("target")
 }
 
 pub(crate) fn workspace() -> &'static Path {

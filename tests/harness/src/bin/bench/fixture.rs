@@ -1,6 +1,7 @@
 //! A sandbox with a given number of profiles, and a release daemon in it.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -37,7 +38,7 @@ impl Fixture {
         aws.add_role(Role::new(&role(0)).trusts(&user.arn));
         let api = ApiServer::start(clock, &aws, PROFILE, "eu-west-1");
         aws.add_cluster(api.cluster());
-        let sandbox = Sandbox::new();
+        let sandbox = Sandbox::without_process_sampler();
         sandbox.write_aws_profile("work", &user, &aws.endpoint());
         let fixture = Self { aws, sandbox, _api: api };
         fixture.configure(profiles, "");
@@ -56,18 +57,20 @@ impl Fixture {
 
     /// Starts a daemon and waits until it is ready.
     pub(crate) fn start(&self, programs: &Programs) -> Daemon {
-        let daemon = self.sandbox.spawn_daemon(&mut self.sandbox.command(&programs.daemon));
+        let mut command = self.sandbox.command(&programs.daemon);
+        command.env_remove("ROLECALL_LOG_LEVEL"); // sandboxes log everything, users do not
+        let daemon = self.sandbox.spawn_daemon(&mut command);
         daemon.wait_ready(START_TIMEOUT);
         daemon
     }
 
-    /// Requests a token from the daemon, on a new connection.
-    pub(crate) fn request_token(&self, profile: &str) {
-        socket::post(
-            &self.sandbox.runtime_dir().join("rolecall/agent.sock"),
-            &format!("/v1/profiles/{profile}/token"),
-            EXEC_INFO,
-        );
+    /// Requests a token from the daemon, on a new connection. Returns the response.
+    pub(crate) fn request_token(&self, profile: &str) -> String {
+        socket::exchange(&self.socket(), &socket::token_request(profile, true))
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.sandbox.runtime_dir().join("rolecall/agent.sock")
     }
 
     /// `rolecall token`, as kubectl runs it.

@@ -1,17 +1,21 @@
 //! Resident memory of the daemon, from `/proc/PID/status`.
 
-use std::fs;
 use std::thread;
 use std::time::Duration;
 
 use rolecall_harness::{Daemon, Role};
 
+use crate::Context;
 use crate::build::Programs;
 use crate::fixture::{Fixture, MANY, PROFILE, entry, role};
-use crate::report::Row;
+use crate::process::megabytes;
+use crate::report::{Report, Row};
+use crate::sample::Sample;
 
 const PART: &str = "memory";
 const SESSIONS: usize = 2_000;
+/// Daemons that are measured at the same time, each in a sandbox of its own.
+const DAEMONS: usize = 3;
 /// Length of a session token of STS with tags and policies.
 const SESSION_TOKEN: usize = 1_000;
 /// Equal to the number of concurrent STS calls of the daemon.
@@ -19,33 +23,38 @@ const CALLERS: usize = 8;
 /// Settling time after the last request, for background work that it started.
 const SETTLING_TIME: Duration = Duration::from_secs(3);
 
-pub(crate) fn measure(programs: &Programs, roles: bool) -> Vec<Row> {
-    let mut rows = Vec::new();
-    for (profiles, what) in [(1, "idle, 1 profile"), (MANY, "idle, 10,000 profiles")] {
-        let fixture = Fixture::new(profiles);
-        let daemon = fixture.start(programs);
-        // A daemon that has not called AWS has not touched half of its code yet.
-        fixture.request_token(PROFILE);
-        rows.extend(resident(&daemon, what, 15.0));
+pub(crate) fn measure(context: &Context, report: &mut Report) {
+    for (profiles, what, bar) in [(1, "idle, 1 profile", Some(12.0)), (MANY, "idle, 10,000 profiles", None)] {
+        let start = |_| {
+            let fixture = Fixture::new(profiles);
+            let daemon = fixture.start(&context.programs);
+            // A daemon that has not called AWS has not touched half of its code yet.
+            fixture.request_token(PROFILE);
+            (fixture, daemon)
+        };
+        add_resident(report, what, bar, &(0..DAEMONS).map(start).collect::<Vec<_>>());
     }
-    rows.extend(with_sessions(programs, roles));
-    rows
+    let what =
+        if context.roles { "10,000 profiles, 2,000 sessions of roles" } else { "10,000 profiles, 2,000 sessions" };
+    let repetitions = if context.roles { 1 } else { DAEMONS };
+    let start = |_| with_sessions(&context.programs, context.roles);
+    add_resident(report, what, Some(24.0), &(0..repetitions).map(start).collect::<Vec<_>>());
 }
 
-/// Measures 10,000 profiles, 2,000 of which have a session.
-fn with_sessions(programs: &Programs, roles: bool) -> Vec<Row> {
+/// Starts a daemon with 10,000 profiles, 2,000 of which have a session.
+fn with_sessions(programs: &Programs, roles: bool) -> (Fixture, Daemon) {
     let fixture = Fixture::new(1);
     fixture.configure(MANY, &if roles { by_roles(&fixture) } else { by_regions(&fixture) });
     let daemon = fixture.start(programs);
     fixture.request_token(PROFILE);
-    let ask = |first| (first..SESSIONS).step_by(CALLERS).for_each(|number| fixture.request_token(&session(number)));
+    let ask =
+        |first| (first..SESSIONS).step_by(CALLERS).for_each(|number| drop(fixture.request_token(&session(number))));
     thread::scope(|scope| {
         for first in 0..CALLERS {
             scope.spawn(move || ask(first));
         }
     });
-    let what = if roles { "2,000 sessions of roles, 10,000 profiles" } else { "2,000 sessions, 10,000 profiles" };
-    resident(&daemon, what, 30.0)
+    (fixture, daemon)
 }
 
 /// Sessions without STS, which the daemon calls at most five times per second: the credentials of the source itself,
@@ -60,7 +69,12 @@ fn by_regions(fixture: &Fixture) -> String {
          aws_session_token = {token}\n"
     ));
     let profile = |number| entry(&session(number), number, &format!("eu-west-{number}")).replace("work", "keys");
-    format!("[sources.keys]\naws_profile = \"keys\"\n{}", (0..SESSIONS).map(profile).collect::<String>())
+    let regions: Vec<String> = (0..SESSIONS).map(|number| format!("\"eu-west-{number}\"")).collect();
+    format!(
+        "[network]\nextra_regions = [{}]\n[sources.keys]\naws_profile = \"keys\"\n{}",
+        regions.join(", "),
+        (0..SESSIONS).map(profile).collect::<String>()
+    )
 }
 
 /// Sessions as in real use: one assumed role each.
@@ -77,16 +91,18 @@ fn session(number: usize) -> String {
     format!("session-{number:04}")
 }
 
-fn resident(daemon: &Daemon, what: &str, bar: f64) -> Vec<Row> {
+/// Adds the memory of these daemons after a settling time.
+fn add_resident(report: &mut Report, what: &str, bar: Option<f64>, daemons: &[(Fixture, Daemon)]) {
     thread::sleep(SETTLING_TIME);
-    let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).expect("the daemon runs");
-    let megabytes = |key: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(key)).expect("the kernel reports the field");
-        let kilobytes: f64 = line.trim_end_matches(" kB").trim().parse().expect("a number");
-        kilobytes * 1024.0 / 1e6
+    let sample = |key| {
+        let values: Vec<f64> = daemons.iter().map(|(_, daemon)| megabytes(daemon.pid(), key)).collect();
+        Sample::of_repetitions(&values)
     };
-    vec![
-        Row::new(PART, format!("resident, {what}"), megabytes("VmRSS:"), "MB").at_most(bar),
-        Row::new(PART, format!("  of it private, {what}"), megabytes("RssAnon:"), "MB"),
-    ]
+    let row = |what, Sample { value, spread }| Row::new(PART, what, value, "MB").spread(spread);
+    let resident = row(format!("resident memory, {what}"), sample("VmRSS:")).lower_is_better();
+    report.add(match bar {
+        Some(bar) => resident.at_most(bar),
+        None => resident,
+    });
+    report.add(row(format!("  of it private, {what}"), sample("RssAnon:")));
 }
