@@ -33,9 +33,9 @@ pub(crate) fn measure(context: &Context, report: &mut Report) {
     };
     // Only the number of profiles differs, and the daemon reads them before it is ready.
     let loading: Vec<f64> = many.ready.iter().zip(&one.ready).map(|(many, one)| many - one).collect();
-    report.add(row("daemon, time to load 10,000 profiles", &loading).at_most(150.0));
-    report.add(row("daemon, spawn to first token, 1 profile", &one.token).at_most(150.0));
-    report.add(row("daemon, spawn to first token, 10,000 profiles", &many.token).at_most(150.0));
+    report.add(row("daemon, time to load 10,000 profiles", &loading).at_most(150.0).not_compared());
+    report.add(row("daemon, spawn to first token, 1 profile", &one.token).at_most(150.0).not_compared());
+    report.add(row("daemon, spawn to first token, 10,000 profiles", &many.token).at_most(150.0).not_compared());
     report.add(row("daemon, spawn to ready, 1 profile", &one.ready));
     report.add(row("daemon, spawn to ready, 10,000 profiles", &many.ready));
 }

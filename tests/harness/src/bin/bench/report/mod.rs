@@ -89,6 +89,11 @@ impl Row {
         Self { better: Some(Better::Lower), ..self }
     }
 
+    /// A time with a bar that depends on the machine and its load, and not only on Rolecall. `--compare` ignores it.
+    pub(crate) fn not_compared(self) -> Self {
+        Self { better: None, ..self }
+    }
+
     /// Shows this time in the chart of times. Its unit is µs.
     pub(crate) fn in_chart(self, name: &str) -> Self {
         assert_eq!(self.unit, "µs", "the chart compares times in µs");

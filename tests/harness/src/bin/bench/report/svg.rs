@@ -15,6 +15,9 @@ const TITLE: f64 = 36.0;
 /// Longest bar of the second panel, as a multiple of the limit.
 const MAX_SHARE: f64 = 2.0;
 
+/// Characters in one line below the bars.
+const FOOTER_CHARS: usize = 125;
+
 /// Colours follow the reader's colour scheme.
 const STYLE: &str = "\
 text { font: 13px system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif; fill: #1f2328; }
@@ -49,7 +52,8 @@ impl Report {
         let mut canvas = Canvas { text: String::new(), y: MARGIN };
         canvas.times(&self.rows);
         canvas.bars(&self.rows);
-        for line in [self.machine.hardware(), self.machine.software()] {
+        canvas.y += MARGIN / 2.0;
+        for line in [wrapped(&self.machine.hardware()), wrapped(&self.machine.software())].concat() {
             canvas.y += LINE;
             canvas.write(MARGIN, "quiet", &line);
         }
@@ -166,6 +170,21 @@ fn duration(micros: f64) -> String {
     }
 }
 
+/// Returns the lines of a list, each with items for [`FOOTER_CHARS`] at most.
+fn wrapped(list: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for item in list.split(", ") {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + item.chars().count() < FOOTER_CHARS => {
+                line.push_str(", ");
+                line.push_str(item);
+            }
+            _ => lines.push(item.to_owned()),
+        }
+    }
+    lines
+}
+
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
@@ -187,6 +206,15 @@ mod tests {
         assert!(svg.contains("class=\"missed\"") && svg.contains("class=\"met\" x=\"400\""));
         assert!(svg.contains("width=\"60.0\""), "half of the limit is a quarter of the axis");
         assert!(svg.contains("prefers-color-scheme: dark"));
+    }
+
+    #[test]
+    fn versions_are_wrapped() {
+        let versions = ["rolecall 0.1.0"; 20].join(", ");
+        let lines = wrapped(&versions);
+        assert_eq!(lines.len(), 3);
+        assert!(lines.iter().all(|line| line.chars().count() <= FOOTER_CHARS), "{lines:?}");
+        assert_eq!(lines.join(", "), versions);
     }
 
     #[test]
