@@ -29,7 +29,7 @@ const MIN_PAUSE: Duration = Duration::from_secs(5);
 const MAX_PAUSE: Duration = Duration::from_mins(5);
 /// The part of the remaining life after which an overdue session is renewed, and the random part of it. Sessions that became
 /// due during an outage have anything between half of their life and nothing left. At these shares, the renewals of sessions
-/// of an hour after an outage of half an hour last 27 min, at up to 1.5 times the usual rate.
+/// of an hour after an outage of half an hour are spread over 27 min.
 const CATCH_UP_SHARE: f64 = 0.5;
 const CATCH_UP_JITTER: f64 = 0.4;
 /// The longest remaining life that counts. A session of 12 h is renewed within an hour.
