@@ -78,18 +78,32 @@ impl Report {
             row("STS calls per laptop and hour", "calls", per(fleet.laptops as f64 * DAY.as_secs_f64() / 3600.0)),
             row("STS calls per used role and half hour", "calls", per(fleet.used_roles as f64 * half_hours))
                 .at_most(1.0),
-            row("the same, from its first use on and without sleep", "calls", per(fleet.awake_half_hours)),
-            row("steady rate: mean of the hour before the outage", "calls/s", steady),
-            row("peak in the morning", "× steady", morning),
-            row("peak after lunch", "× steady", wake).at_most(2.0),
-            row("peak during the outage", "× steady", outage),
-            row("peak after the outage", "× steady", after).at_most(2.0),
-            row("most calls in a second after the outage", "calls", peak_second),
+            row(
+                "STS calls per used role and half hour awake since its first use",
+                "calls",
+                per(fleet.awake_half_hours),
+            ),
+            row("steady rate of STS calls: mean of the hour before the outage", "calls/s", steady),
+            row("peak of STS calls in the morning", "× steady", morning),
+            row("peak of STS calls after lunch", "× steady", wake).at_most(2.0),
+            row("peak of STS calls during the outage", "× steady", outage),
+            row("peak of STS calls after the outage", "× steady", after).at_most(2.0),
+            row("most STS calls in a second after the outage", "calls", peak_second),
             row("failed kubectl runs", "runs", both.map(|traffic| traffic.failures.len() as f64)),
-            row("of them after the outage", "runs", both.map(failures_after)),
-            Row::new("of them at the first use of a role", "runs", fleet.rolecall.first_use_failures as f64, None),
-            Row::new("of them while a session was valid", "runs", fleet.rolecall.avoidable_failures as f64, None)
-                .at_most(0.0),
+            row("failed kubectl runs after the outage", "runs", both.map(failures_after)),
+            Row::new(
+                "failed kubectl runs at the first use of a role",
+                "runs",
+                fleet.rolecall.first_use_failures as f64,
+                None,
+            ),
+            Row::new(
+                "failed kubectl runs while a session was valid",
+                "runs",
+                fleet.rolecall.avoidable_failures as f64,
+                None,
+            )
+            .at_most(0.0),
         ];
         let model = format!(
             "{} laptops, {} h; {}; STS answers after {} ms and fails with internal errors from {} h {} min for {} min; \
@@ -127,13 +141,13 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}\n", self.model)?;
-        writeln!(f, "{:<50} {:>10} {:>10} {:<9} {:>8}", "", "Rolecall", "AWS CLI", "", "at most")?;
+        writeln!(f, "{:<64} {:>10} {:>10} {:<9} {:>8}", "", "Rolecall", "AWS CLI", "", "at most")?;
         for row in &self.rows {
             let aws_cli = row.aws_cli.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
             let limit = row.at_most.map(|limit| limit.to_string()).unwrap_or_default();
             let verdict = if row.holds() { "" } else { "  missed" };
             let Row { what, unit, rolecall, .. } = row;
-            writeln!(f, "{what:<50} {rolecall:>10.2} {aws_cli:>10} {unit:<9} {limit:>8}{verdict}")?;
+            writeln!(f, "{what:<64} {rolecall:>10.2} {aws_cli:>10} {unit:<9} {limit:>8}{verdict}")?;
         }
         Ok(())
     }
