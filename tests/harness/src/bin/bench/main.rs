@@ -14,6 +14,7 @@ mod client;
 mod cold;
 mod counts;
 mod fixture;
+mod fleet;
 mod idle;
 mod latency;
 mod load;
@@ -49,7 +50,7 @@ struct Part {
 }
 
 /// The parts, in the order of the table. All run by default, in less than six minutes together.
-const PARTS: [Part; 11] = [
+const PARTS: [Part; 12] = [
     Part { name: "client", about: "rolecall token as a whole process, against /bin/true", measure: client::measure },
     Part { name: "scale", about: "rolecall token with 10,000 profiles, against 1", measure: scale::measure },
     Part { name: "cold", about: "1,000 callers at once, without a session", measure: cold::measure },
@@ -70,6 +71,11 @@ const PARTS: [Part; 11] = [
         name: "longest",
         about: "the longest call, with a silent STS or a stopped daemon",
         measure: longest::measure,
+    },
+    Part {
+        name: "fleet",
+        about: "STS calls of 10,000 laptops over a simulated day with an outage",
+        measure: fleet::measure,
     },
     Part { name: "size", about: "sizes of the programs", measure: size::measure },
     Part { name: "build", about: "processor time of clean builds, with --build", measure: build_time::measure },
