@@ -77,6 +77,8 @@ const PARTS: [Part; 12] = [
         name: "peers",
         about: "other programs for kubectl's tokens, which tests/measure-peers.sh installs",
         measure: peers::measure,
+    },
+    Part {
         name: "fleet",
         about: "STS calls of 10,000 laptops over a simulated day with an outage",
         measure: fleet::measure,
