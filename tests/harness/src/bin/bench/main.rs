@@ -51,7 +51,7 @@ struct Part {
 }
 
 /// The parts, in the order of the table. All run by default, in less than six minutes together.
-const PARTS: [Part; 12] = [
+const PARTS: [Part; 13] = [
     Part { name: "client", about: "rolecall token as a whole process, against /bin/true", measure: client::measure },
     Part { name: "scale", about: "rolecall token with 10,000 profiles, against 1", measure: scale::measure },
     Part { name: "cold", about: "1,000 callers at once, without a session", measure: cold::measure },
