@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use rolecall_harness::{AccessKey, Proxy, Role, SessionBus, Sso, with_entry_keys, within};
+use rolecall_harness::{AccessKey, Proxy, Role, Sandbox, SessionBus, Sso, with_entry_keys};
 
 use crate::files::skipped;
 use crate::fixture::{ACCOUNT, Fixture, HANG_GUARD, REGION, ROLE};
@@ -27,7 +27,7 @@ const DIALOGS: [(&str, &[(&str, Answer)]); 6] = [
     ("rolecall add prod --region eu-west-1 --aws-profile corp", &[("Log in now? [Y/n] ", Answer::Text("\n"))]),
     (
         "rolecall add prod --region eu-west-1 --role-arn arn:aws:iam::111122223333:role/developers --aws-profile work --mfa-serial",
-        &[("Log in now? [Y/n] ", Answer::Text("y\n")), ("MFA code of ", Answer::MfaCode)],
+        &[("Log in now? [Y/n] ", Answer::Text("y\n")), ("mfa/dev: ", Answer::MfaCode)],
     ),
     ("rolecall import", &[("[Y/n] ", Answer::Text("y\n"))]),
     ("rolecall shell prod", &[("leave it with: exit", Answer::Text("exit\n"))]),
@@ -35,7 +35,7 @@ const DIALOGS: [(&str, &[(&str, Answer)]); 6] = [
         "rolecall keys put vault --source",
         &[("Access key id: ", Answer::KeyId), ("Secret access key (not shown): ", Answer::KeySecret)],
     ),
-    ("rolecall config edit", &[]),
+    ("rolecall config edit", &[("is changed and in force", Answer::Text(""))]),
 ];
 
 /// Stand-ins for programs that are not installed. Each fails unless it gets what the real program gets from Rolecall.
@@ -178,17 +178,13 @@ impl World {
             terminal.type_text(&text);
         }
         terminal.assert_exit(0, HANG_GUARD);
-        if line == "rolecall config edit" {
-            let has_proxy = || self.fixture.rolecall(&["show", "prod", "-o", "json"]).stdout.contains("proxy_url");
-            assert!(within(HANG_GUARD, || has_proxy().then_some(())).is_some(), "the daemon reads the configuration");
-        }
     }
 
-    /// Asserts that a block is a valid configuration.
+    /// Asserts that a block is a valid configuration. The check starts a daemon with it, so it has a sandbox of its own.
     fn check_configuration(&self, guide: &str, text: &str) {
-        let path = self.fixture.sandbox.write("home/checked.toml", &with_entry_keys(&self.fill_in(text)));
-        let mut command = self.fixture.sandbox.rolecall();
-        let said = self.fixture.sandbox.run(command.args(["config", "check"]).env("ROLECALL_CONFIG", path));
+        let sandbox = Sandbox::new();
+        sandbox.write("home/.config/rolecall/config.toml", &with_entry_keys(&self.fill_in(text)));
+        let said = sandbox.run(sandbox.rolecall().args(["config", "check"]));
         assert_eq!(said.code(), Some(0), "{guide}: {text}\n{said}");
     }
 
@@ -213,6 +209,9 @@ impl World {
                 }
                 other => assert!(["ini", "hcl"].contains(&other), "{name}: a block of {other:?} is not tested"),
             }
+        }
+        if let Some(proxy) = self.proxy.as_ref().filter(|_| self.missing("kubectl").is_none()) {
+            assert!(!proxy.targets().is_empty(), "kubectl uses the proxy");
         }
         // A command of `rolecall exec` has the session in its environment.
         let leaks = self.fixture.sandbox.leaks();
