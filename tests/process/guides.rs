@@ -271,25 +271,24 @@ fn write_foreign_kubeconfig(fixture: &Fixture) {
         ("signed", "aws-iam-authenticator", vec!["token", "-i", "prod", "-r", ROLE]),
     ];
     let (url, ca) = (fixture.api.url(), fixture.api.ca_base64());
-    let mut clusters = String::new();
-    let mut contexts = String::new();
-    let mut text = String::new();
-    for (name, program, arguments) in users {
-        clusters.push_str(&format!(
+    let clusters = users.each_ref().map(|(name, ..)| {
+        format!(
             "- cluster:\n    certificate-authority-data: {ca}\n    server: {url}\n  name: {name}.{REGION}.eksctl.io\n"
-        ));
-        contexts.push_str(&format!(
-            "- context:\n    cluster: {name}.{REGION}.eksctl.io\n    user: {name}\n  name: {name}\n"
-        ));
-        let arguments: String = arguments.iter().map(|word| format!("      - {word:?}\n")).collect();
-        text.push_str(&format!(
+        )
+    });
+    let contexts = users.each_ref().map(|(name, ..)| {
+        format!("- context:\n    cluster: {name}.{REGION}.eksctl.io\n    user: {name}\n  name: {name}\n")
+    });
+    let users = users.map(|(name, program, arguments)| {
+        format!(
             "- name: {name}\n  user:\n    exec:\n      apiVersion: client.authentication.k8s.io/v1beta1\n      \
-             command: {program}\n      args:\n{arguments}      env:\n      - name: AWS_PROFILE\n        value: work\n"
-        ));
-    }
+             command: {program}\n      args: {arguments:?}\n      env:\n      - name: AWS_PROFILE\n        value: work\n"
+        )
+    });
+    let (clusters, contexts, users) = (clusters.concat(), contexts.concat(), users.concat());
     fixture.sandbox.write(
         "home/.kube/config",
-        &format!("apiVersion: v1\nkind: Config\nclusters:\n{clusters}contexts:\n{contexts}users:\n{text}"),
+        &format!("apiVersion: v1\nkind: Config\nclusters:\n{clusters}contexts:\n{contexts}users:\n{users}"),
     );
 }
 
