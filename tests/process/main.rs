@@ -36,6 +36,7 @@ mod entry_key;
 mod environment;
 mod exec;
 mod files;
+mod guides;
 #[cfg(target_os = "linux")]
 mod handover;
 #[cfg(target_os = "linux")]
