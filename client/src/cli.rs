@@ -413,4 +413,6 @@ impl Add {
 }
 
 #[cfg(test)]
+mod pictures;
+#[cfg(test)]
 mod tests;
