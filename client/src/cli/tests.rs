@@ -104,6 +104,7 @@ fn cli_valid_lines_parse() {
         "rolecall source rm work partner",
         "rolecall config check",
         "rolecall config edit",
+        "rolecall config init",
         "rolecall config path",
         "rolecall refresh prod",
         "rolecall refresh prod audit",
