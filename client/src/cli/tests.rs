@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod man_page;
+
 const ARN: &str = "arn:aws:iam::111122223333:role/developers";
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
