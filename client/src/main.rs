@@ -1,27 +1,31 @@
 //! `rolecall`: configures profiles, and is the exec credential plugin that kubectl runs.
 //!
-//! The C library calls [`main`] directly. The runtime of the standard library would make 17 system calls before `rolecall token` begins, and
+//! The C library calls `main` of this file directly. The runtime of the standard library would make 17 system calls before `rolecall token` begins, and
 //! read `/proc/self/maps`, for a message about an overflowed stack. The client needs two of its steps: this file ignores `SIGPIPE`, and
 //! [`rolecall::main`] opens closed standard streams.
-#![no_main]
-#![allow(unsafe_code)]
+#![cfg_attr(not(test), no_main)]
 
-use std::ffi::{CStr, OsStr, OsString, c_char, c_int};
-use std::os::unix::ffi::OsStrExt;
+/// Tests of a program have a `main` of their own.
+#[cfg(not(test))]
+#[allow(unsafe_code)]
+mod entry {
+    use std::ffi::{CStr, OsStr, OsString, c_char, c_int};
+    use std::os::unix::ffi::OsStrExt;
 
-use nix::sys::signal::{SigHandler, Signal, signal};
+    use nix::sys::signal::{SigHandler, Signal, signal};
 
-// SAFETY: no other symbol has this name: `no_main` keeps the compiler from writing one.
-#[unsafe(no_mangle)]
-extern "C" fn main(count: c_int, values: *const *const c_char) -> c_int {
-    // A write to a pipe without a reader returns an error.
-    // SAFETY: the handler is none of this program's functions, and no other thread runs yet.
-    let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigIgn) };
-    let argument = |at: usize| {
-        // SAFETY: the C library passes an array of `count` strings, which nothing changes and which stay until the process ends.
-        let value = unsafe { CStr::from_ptr(*values.add(at)) };
-        OsStr::from_bytes(value.to_bytes()).to_owned()
-    };
-    let arguments: Vec<OsString> = (0..usize::try_from(count).unwrap_or(0)).map(argument).collect();
-    c_int::from(rolecall::main(arguments))
+    // SAFETY: no other symbol has this name: `no_main` keeps the compiler from writing one.
+    #[unsafe(no_mangle)]
+    extern "C" fn main(count: c_int, values: *const *const c_char) -> c_int {
+        // A write to a pipe without a reader returns an error.
+        // SAFETY: the handler is none of this program's functions, and no other thread runs yet.
+        let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigIgn) };
+        let argument = |at: usize| {
+            // SAFETY: the C library passes an array of `count` strings, which nothing changes and which stay until the process ends.
+            let value = unsafe { CStr::from_ptr(*values.add(at)) };
+            OsStr::from_bytes(value.to_bytes()).to_owned()
+        };
+        let arguments: Vec<OsString> = (0..usize::try_from(count).unwrap_or(0)).map(argument).collect();
+        c_int::from(rolecall::main(arguments))
+    }
 }

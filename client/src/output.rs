@@ -110,7 +110,7 @@ impl DataFormat {
                 Self::Json => {
                     escaped.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
                 }
-                Self::Yaml => escaped.push_str(&format!("\\U{:08x}", u32::from(c))),
+                Self::Yaml => escaped.extend([format!("\\U{:08x}", u32::from(c))]),
             }
         }
         escaped

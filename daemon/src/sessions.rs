@@ -32,15 +32,15 @@ use rolecall_aws::cluster::{self, ClusterError};
 use rolecall_aws::source::{Login, Principal};
 use rolecall_aws::sts;
 use rolecall_aws::sts::StsError;
+use rolecall_core::circuit_breaker::RefreshPermit;
 use rolecall_core::config::NameTemplate;
+pub use rolecall_core::refresh::Freshness;
+use rolecall_core::refresh::{self, KnownFailure, MIN_SERVED_TIME, NextStep, StaleSession};
 use rolecall_core::role_chain::RoleChain;
 use rolecall_core::session::Session;
 use rolecall_core::single_flight::{Cache, CacheEntry, LastFailure, Outcome};
 use session_name::Identities;
 pub use sources::Sources;
-
-/// How long a caller waits for a refresh while the cached session is usable. The load goes on without the caller.
-const REFRESH_WAIT: Duration = Duration::from_secs(2);
 
 /// How long a load may take, with its wait for the rate limit of STS.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(90);
@@ -61,17 +61,6 @@ pub struct Sessions {
     identities: Identities,
     /// Cancels the loads in flight when the cache is closed: they hold credentials too.
     load_cancellation: Arc<Mutex<CancellationToken>>,
-}
-
-/// How new a session has to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Freshness {
-    /// From the cache if it is fresh, see [`Session::is_fresh`].
-    Cached,
-    /// Loaded now, from cached sessions of the steps before.
-    Refresh,
-    /// Loaded now, with everything from which it is made.
-    BypassCache,
 }
 
 /// A session that can sign.
@@ -188,27 +177,33 @@ impl Sessions {
         if let Some(served) = self.fresh(chain, &entry, freshness) {
             return Ok(served);
         }
-        let entry = self.wait_for_probe(chain, entry, freshness).await?;
-        // Another caller may have loaded it meanwhile.
-        if let Some(served) = self.fresh(chain, &entry, freshness) {
-            return Ok(served);
-        }
-        let now = self.now();
-        let old = entry.value.clone().filter(|_| freshness == Freshness::Cached);
-        let is_served = old.as_ref().is_some_and(|old| old.session.is_usable(now));
-        let problem = match entry.last_failure.clone() {
-            Some(last_failure) if freshness == Freshness::Cached && last_failure.is_within_ttl(now) => {
-                last_failure.error
+        let mut entry = entry;
+        let mut step = self.next_step(chain, &entry, freshness, false);
+        if step == NextStep::WaitForProbe {
+            if self.aws.check_breaker(&chain.endpoint()).await.is_err()
+                && let Some(last_failure) = entry.last_failure
+            {
+                return Err(last_failure.error);
             }
-            last_failure => {
-                // After a failure, callers who have a usable session do not wait for the next attempt.
-                let wait = if last_failure.is_some() { Duration::ZERO } else { REFRESH_WAIT };
-                match self.get_or_start(chain, entry, freshness, is_served.then_some(wait)).await {
+            // Another caller may have loaded it meanwhile.
+            entry = self.entry(chain);
+            if let Some(served) = self.fresh(chain, &entry, freshness) {
+                return Ok(served);
+            }
+            step = self.next_step(chain, &entry, freshness, true);
+        }
+        let old = entry.value.clone().filter(|_| freshness == Freshness::Cached);
+        let earlier = entry.last_failure.as_ref().map(|last_failure| Arc::clone(&last_failure.error));
+        let problem = match (step, earlier) {
+            (NextStep::UseCache, Some(error)) => error,
+            (step, earlier) => {
+                if let (NextStep::UseCache, Some(old)) = (step, &old) {
+                    return Ok(Served::new(old, None));
+                }
+                let wait = if let NextStep::Load { wait } = step { wait } else { None };
+                match self.get_or_start(chain, entry, freshness, wait).await {
                     Ok(cached) => return Ok(Served::new(&cached, None)),
-                    Err(problem) => {
-                        let earlier = last_failure.map(|last_failure| last_failure.error);
-                        earlier.filter(|_| matches!(*problem, SessionError::Slow)).unwrap_or(problem)
-                    }
+                    Err(problem) => earlier.filter(|_| matches!(*problem, SessionError::Slow)).unwrap_or(problem),
                 }
             }
         };
@@ -232,26 +227,30 @@ impl Sessions {
         is_fresh.then(|| Served::new(cached, None))
     }
 
-    /// Waits while another caller's probe finds out whether a failing endpoint answers again, and reads the cache again
-    /// then. Errors with the last failure if the circuit breaker stays open.
-    async fn wait_for_probe(
-        &self,
-        chain: &RoleChain,
-        entry: Entry,
-        freshness: Freshness,
-    ) -> Result<Entry, SessionFailure> {
-        let Some(last_failure) = entry.last_failure.as_ref().filter(|last| last.error.is_repeated()) else {
-            return Ok(entry);
+    /// Returns what a caller does for a session that is not fresh enough.
+    fn next_step(&self, chain: &RoleChain, entry: &Entry, freshness: Freshness, has_waited: bool) -> NextStep {
+        let now = self.now();
+        let failure = entry.last_failure.as_ref().map(|last_failure| KnownFailure {
+            is_within_ttl: last_failure.is_within_ttl(now),
+            is_breaker_open: last_failure.error.is_repeated(),
+        });
+        let session = entry.value.as_ref().map(|cached| &cached.session);
+        let stale = StaleSession {
+            is_usable: session.is_some_and(|session| session.is_usable(now)),
+            is_expiring: session.is_some_and(|session| session.expires_within(MIN_SERVED_TIME, now)),
+            is_loading: self.cache.is_loading(chain),
+            failure,
         };
-        let is_served = entry.value.as_ref().is_some_and(|cached| cached.session.is_usable(self.now()));
-        // A load in flight may be the probe.
-        if freshness != Freshness::Cached || is_served || self.cache.is_loading(chain) {
-            return Ok(entry);
+        let may_refresh = || !matches!(self.refresh_permit(chain), RefreshPermit::Wait(_));
+        refresh::next_step(freshness, &stale, has_waited, may_refresh)
+    }
+
+    /// Returns whether a usable session may be refreshed now, by the circuit breaker of its STS endpoint.
+    pub fn refresh_permit(&self, chain: &RoleChain) -> RefreshPermit {
+        if chain.is_base() {
+            return RefreshPermit::Allowed; // credentials of a source do not come from this endpoint
         }
-        match self.aws.check_breaker(&chain.endpoint()).await {
-            Ok(()) => Ok(self.entry(chain)),
-            Err(_) => Err(Arc::clone(&last_failure.error)),
-        }
+        self.aws.breakers().refresh_permit(&chain.endpoint(), self.now())
     }
 
     /// Returns the sources of base credentials.

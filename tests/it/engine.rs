@@ -30,9 +30,10 @@ async fn outage(simulation: &Simulation, mood: Mood, time: Duration) {
     simulation.sts.set(mood);
     a_caller_every_second(simulation, time).await;
     simulation.sts.set(Mood::Well);
-    a_caller_every_second(simulation, MINUTE).await;
+    // The longest pause between two attempts, with a Retry-After.
+    a_caller_every_second(simulation, 8 * MINUTE + 5 * SECOND).await;
     let issued = simulation.token("p0").await;
-    assert_ne!(simulation.good(issued).key_id, before.key_id, "renewed within a minute");
+    assert_ne!(simulation.good(issued).key_id, before.key_id, "renewed within eight minutes");
 }
 
 /// Fault matrix row 60.
@@ -58,10 +59,9 @@ async fn attempts_during_outage_back_off() {
     simulation.sts.set(Mood::Broken);
     a_caller_every_second(&simulation, 50 * MINUTE).await;
     let calls = simulation.sts.count();
-    // Renewals start between minute 27 and 33, with at most one per minute and three attempts each. In the last 15 min of the
-    // session, callers add at most one load every 10 s.
-    let (at_least, at_most) = (50 - 33, 3 * (50 - 27) + 3 * 6 * (50 - 45));
-    assert!((at_least..=at_most).contains(&calls), "{calls}");
+    // Attempts start between minute 27 and 29.4. Each pause is half to all of the outage so far, 5 s to 8 min. In the last 15 min
+    // of the session, callers share these attempts: their session is still served.
+    assert!((9..=30).contains(&calls), "{calls}");
 }
 
 /// Fault matrix row 72.
@@ -98,7 +98,7 @@ async fn thousand_callers_of_200_roles_respect_rate_limit() {
 
 /// Fault matrix rows 79 and 80.
 #[tokio::test(start_paused = true)]
-async fn wake_renews_100_roles_within_rate_limit() {
+async fn wake_renews_100_expired_roles_within_30_min() {
     let simulation = Simulation::new(&profiles(100, ""));
     futures(100, |n| ask(&simulation, n)).await;
     tokio::time::sleep(MINUTE).await;
@@ -109,15 +109,19 @@ async fn wake_renews_100_roles_within_rate_limit() {
     let issued = simulation.token("p99").await;
     simulation.good(issued);
     assert!(begin.elapsed() < 3 * SECOND, "{:?}", begin.elapsed());
-    tokio::time::sleep(MINUTE).await;
-    assert_eq!(simulation.sts.count() - before, 100, "each role once");
-    assert!(simulation.sts.most_within(SECOND) <= 26);
+    // The laptops of a company wake up at the same time, so the others follow within 30 min. The first ones of them are due
+    // again after 27 min.
+    tokio::time::sleep(26 * MINUTE).await;
+    let renewed = simulation.sts.count() - before;
+    assert!((60..=100).contains(&renewed), "each role at most once: {renewed}");
+    tokio::time::sleep(4 * MINUTE + SECOND).await;
+    let before = simulation.sts.count();
     // All sessions are renewed without a request.
     for n in 0..100 {
         let issued = simulation.token(&format!("p{n}")).await;
         simulation.good(issued);
     }
-    assert_eq!(simulation.sts.count() - before, 100);
+    assert_eq!(simulation.sts.count(), before);
 }
 
 /// Fault matrix row 79.
@@ -142,8 +146,8 @@ async fn caller_has_priority_over_renewals() {
     futures(200, |n| ask(&simulation, n)).await;
     tokio::time::sleep(MINUTE).await;
     simulation.laptop.sleep(3 * HOUR);
-    simulation.agent.recovery.system_changed();
-    // 200 renewals take 40 s. During them:
+    // As after a login, which ends the failures of all roles: 200 renewals take 40 s. During them:
+    simulation.agent.recovery.sources_changed();
     tokio::time::sleep(20 * SECOND).await;
     simulation.configure(&profiles(201, ""));
     let begin = tokio::time::Instant::now();

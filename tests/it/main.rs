@@ -25,6 +25,7 @@ mod doctor;
 mod engine;
 mod engine_property;
 mod failures;
+mod fleet;
 mod imports;
 mod includes;
 mod inputs;

@@ -39,7 +39,7 @@ fn session_in_use_is_renewed_without_delay() {
     let fixture = Fixture::new();
     fixture.good_token("prod");
     let due = planned(&fixture);
-    assert!(due > 26 * MINUTE && due < 34 * MINUTE, "{due:?}");
+    assert!(due > 26 * MINUTE && due < 30 * MINUTE, "{due:?}");
     pass(&fixture, due.saturating_sub(MINUTE));
     assert_eq!(fixture.aws.calls(Op::AssumeRole), 1, "not before it is due");
     pass(&fixture, 2 * MINUTE);
@@ -91,12 +91,12 @@ fn sts_down_25_minutes_does_not_interrupt_tokens() {
     fixture.aws.clear_faults();
     let before = fixture.agent.status.status().profiles[0].session.clone().unwrap();
     let back = fixture.clock.now();
-    // Soon after AWS works again. The simulation tests the bound of one minute.
+    // After the longest pause between two attempts.
     until(&fixture, |profile| {
         pass(&fixture, Duration::from_secs(1));
         profile.session.as_ref().filter(|now| now.issued != before.issued).map(|_| ())
     });
-    assert!(fixture.clock.now() < back + 3 * MINUTE);
+    assert!(fixture.clock.now() < back + 6 * MINUTE);
     assert_eq!(fixture.good_token("prod").life(fixture.clock.now()), 14 * MINUTE);
     assert!(fixture.aws.log_of(Op::AssumeRole).iter().all(|call| call.role_arn.as_deref() == Some(ROLE)));
 }

@@ -9,16 +9,12 @@ use crate::packages::{Format, package, repository};
 /// Runs a program and returns its stdout; `None`, with a line that starts with SKIPPED, if it is not installed.
 fn output_of(command: &mut Command) -> Option<String> {
     let program = command.get_program().to_owned();
-    match command.output() {
-        Ok(output) => {
-            assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-            Some(String::from_utf8(output.stdout).unwrap())
-        }
-        Err(_) => {
-            println!("SKIPPED: {} is not installed", program.display());
-            None
-        }
-    }
+    let Ok(output) = command.output() else {
+        println!("SKIPPED: {} is not installed", program.display());
+        return None;
+    };
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    Some(String::from_utf8(output.stdout).unwrap())
 }
 
 #[test]

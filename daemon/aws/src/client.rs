@@ -1,5 +1,5 @@
-//! What all calls to AWS share: the HTTP client, timeouts, the clock, AWS's configuration files, the rate limit and the
-//! circuit breakers. The SDK's own retries are off.
+//! What all calls to AWS share: the HTTP client, timeouts, the clock, AWS's configuration files, and [`EndpointCalls`]. The
+//! SDK's own retries are off.
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -31,6 +31,8 @@ use rolecall_core::circuit_breaker::CircuitBreakers;
 use rolecall_core::clock::Clock;
 use rolecall_core::config::SourceConfig;
 use rolecall_core::config::network::{CaBundle, Network, NetworkPath, Proxy, Service};
+pub use rolecall_core::endpoint_calls::ATTEMPT_TIMEOUT;
+use rolecall_core::endpoint_calls::{EndpointCalls, TotalTimeout};
 use rolecall_core::rate_limit::RateLimiter;
 pub use rolecall_core::role_chain::StsEndpoint;
 
@@ -46,17 +48,13 @@ impl TimeSource for SdkClock {
 
 /// The limit of the TCP and TLS handshakes (B12).
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// The limit of one attempt of a call, from its first byte to its last (B12).
-pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// Creates clients for AWS. Clones share the network settings, the rate limit and the circuit breakers.
 #[derive(Debug, Clone)]
 pub struct Aws {
     files: AwsFiles,
     last_valid: Arc<LastValid>,
     active: Arc<ArcSwap<ActiveNetwork>>,
-    limits: RateLimiter<StsEndpoint>,
-    breakers: Arc<CircuitBreakers<StsEndpoint, AwsError>>,
+    calls: EndpointCalls<StsEndpoint, AwsError>,
     clock: Clock,
 }
 
@@ -76,7 +74,8 @@ impl Aws {
 
     fn with_active_client(files: AwsFiles, clock: Clock, http: SharedHttpClient, is_injected: bool) -> Self {
         let active = Arc::new(ArcSwap::from_pointee(ActiveNetwork::new(http, is_injected)));
-        Self { files, last_valid: Arc::default(), active, limits: RateLimiter::new(), breakers: Arc::default(), clock }
+        let calls = EndpointCalls::new(clock.clone());
+        Self { files, last_valid: Arc::default(), active, calls, clock }
     }
 
     /// Uses other network settings from the next call on. Closes all circuit breakers, because failures on the old network
@@ -84,7 +83,7 @@ impl Aws {
     pub fn set_network(&self, network: &Arc<Network>) {
         if self.active.load().network != *network {
             self.active.store(Arc::new(self.active.load().for_network(network, &self.clock)));
-            self.breakers.reset(|_| false);
+            self.breakers().reset(|_| false);
         }
     }
 
@@ -92,7 +91,7 @@ impl Aws {
     #[must_use]
     pub fn with_network(&self, network: &Arc<Network>) -> Self {
         let active = Arc::new(ArcSwap::from_pointee(self.active.load().for_network(network, &self.clock)));
-        Self { active, breakers: Arc::default(), ..self.clone() }
+        Self { active, calls: self.calls.with_own_breakers(), ..self.clone() }
     }
 
     /// The current network settings.
@@ -116,18 +115,18 @@ impl Aws {
     /// The rate limit of calls to STS.
     #[must_use]
     pub const fn limits(&self) -> &RateLimiter<StsEndpoint> {
-        &self.limits
+        self.calls.limits()
     }
 
     /// The circuit breakers of the endpoints.
     #[must_use]
     pub fn breakers(&self) -> &CircuitBreakers<StsEndpoint, AwsError> {
-        &self.breakers
+        self.calls.breakers()
     }
 
     /// Errors if the circuit breaker of an endpoint is open. Waits briefly for a probe that is under way.
     pub async fn check_breaker(&self, endpoint: &StsEndpoint) -> Result<(), AwsError> {
-        self.breakers.acquire_when_closed(|breakers| breakers.peek(endpoint, self.now())).await.map_err(AwsError::from)
+        self.calls.check_breaker(endpoint).await
     }
 
     /// Sends one call after the rate limit and the circuit breaker of its endpoint allow it. Errors if the circuit breaker is
@@ -141,26 +140,21 @@ impl Aws {
     where
         E: Error + ProvideErrorMetadata + 'static,
     {
-        self.check_breaker(endpoint).await?;
-        let mut slot = self.limits.acquire_slot(endpoint).await;
-        self.breakers.acquire_when_closed(|breakers| breakers.try_acquire(endpoint, self.now())).await?;
-        slot.wait_for_token().await;
-        let outcome = match tokio::time::timeout(timeout, send).await {
-            Ok(response) => response.map_err(|error| AwsError::from_sdk(&error)),
-            Err(_) => Err(AwsError::timed_out()),
-        };
-        match &outcome {
-            // Seconds after wake-up, the network may not be up yet. That says nothing about the endpoint.
-            Err(error) if is_of_the_network(error.kind) && self.clock.is_waking() => {}
-            Err(error) if error.kind.is_endpoint_failure() => {
-                self.breakers.record_failure(endpoint, error.clone(), error.retry_after, self.now(), fastrand::f64());
-            }
-            _ => {
-                self.breakers.record_success(endpoint);
-                self.limits.record_success();
-            }
-        }
-        outcome
+        let send = async { send.await.map_err(|error| AwsError::from_sdk(&error)) };
+        self.calls.call(endpoint, timeout, send).await
+    }
+
+    /// Makes an attempt to call AWS, and again after transient errors ([`EndpointCalls::with_retries`]).
+    pub(crate) async fn with_retries<T, F>(
+        &self,
+        endpoint: &StsEndpoint,
+        timeout: &TotalTimeout,
+        attempt: impl FnMut() -> F,
+    ) -> Result<T, AwsError>
+    where
+        F: Future<Output = Result<T, AwsError>>,
+    {
+        self.calls.with_retries(endpoint, timeout, attempt).await
     }
 
     /// The environment of the programs that give credentials and MFA codes.
@@ -270,11 +264,6 @@ impl Aws {
         let bundle = CaBundle::read(path).map_err(failed)?;
         Ok(active.http_with_ca(bundle, &self.clock))
     }
-}
-
-/// Whether the network or a server failed. A proxy without a network responds with a server error.
-const fn is_of_the_network(kind: AwsErrorKind) -> bool {
-    kind.is_network_failure() || matches!(kind, AwsErrorKind::ServerFailed)
 }
 
 /// A fixed version, so that an update of the SDK does not change its behavior.

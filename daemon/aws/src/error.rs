@@ -17,6 +17,7 @@ use crate::shared_config::SettingsError;
 use crate::texts;
 use rolecall_core::circuit_breaker::CircuitOpen;
 use rolecall_core::circuit_breaker::MAX_OPEN_FOR;
+use rolecall_core::endpoint_calls::CallError;
 
 /// A failed call to AWS.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -300,6 +301,29 @@ impl AwsError {
             ),
             _ => return None,
         })
+    }
+}
+
+impl CallError for AwsError {
+    fn timed_out() -> Self {
+        Self::timed_out()
+    }
+
+    fn is_transient(&self) -> bool {
+        self.kind.is_transient()
+    }
+
+    fn is_endpoint_failure(&self) -> bool {
+        self.kind.is_endpoint_failure()
+    }
+
+    fn is_of_the_network(&self) -> bool {
+        // A proxy without a network responds with a server error.
+        self.kind.is_network_failure() || matches!(self.kind, AwsErrorKind::ServerFailed)
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
 }
 

@@ -12,8 +12,6 @@ use std::time::{Duration, SystemTime};
 use aws_credential_types::Credentials;
 use aws_sdk_sts::operation::assume_role::AssumeRoleOutput;
 use aws_sdk_sts::types::Credentials as StsCredentials;
-use backon::{ExponentialBuilder, Retryable};
-use tokio::time::Instant;
 
 use crate::client::{ATTEMPT_TIMEOUT, Aws};
 use crate::credentials;
@@ -23,24 +21,11 @@ use crate::texts;
 use rolecall_core::config::SESSION_RANGE;
 use rolecall_core::config::inputs::EndpointVariant;
 use rolecall_core::config::network::Service;
+use rolecall_core::endpoint_calls::TotalTimeout;
 use rolecall_core::role_chain::{MAX_CHAINED_DURATION, RoleStep, StsEndpoint};
 use rolecall_core::session::Session;
 use rolecall_protocol::{ErrorBody, ErrorCode, MfaSerial, RoleArn, SessionName, SourceName};
 pub use session_token::{MfaCode, get_session_token};
-
-/// Attempts after the first (B5).
-const MAX_RETRIES: usize = 2;
-/// The delay before the first retry; it doubles with each retry.
-const MIN_BACKOFF: Duration = Duration::from_millis(200);
-/// The longest delay before a retry.
-const MAX_BACKOFF: Duration = Duration::from_secs(1);
-/// Attempts after the first right after wake-up: the network returns within seconds (B10).
-const MAX_RETRIES_WAKING: usize = 6;
-/// The limit of all attempts together, from the start of the first; waiting for the rate limit does not count. It ends before
-/// the caller's own timeout of 9 s.
-const TOTAL_TIMEOUT: Duration = Duration::from_secs(7);
-/// A retry needs at least this much of the total timeout.
-const MIN_RETRY_TIME: Duration = Duration::from_millis(1500);
 
 /// A failed call to STS.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -85,8 +70,8 @@ pub async fn assume_role(aws: &Aws, input: AssumeRoleInput<'_>) -> Result<Sessio
     let step = input.step;
     let failed = |error| StsError { operation: StsOperation::AssumeRole(step.role.clone()), error };
     let client = client(aws, input.endpoint, input.base).await.map_err(failed)?;
-    let first_attempt = OnceLock::new();
-    let send = |duration: Duration| send_with_retries(aws, &input, &client, duration, &first_attempt);
+    let timeout = TotalTimeout::default();
+    let send = |duration: Duration| send_with_retries(aws, &input, &client, duration, &timeout);
     let longest = if input.is_clamped { step.duration.min(MAX_CHAINED_DURATION) } else { step.duration };
     let (response, granted) = match send(longest).await {
         // The base is a session of a role, or the role allows less. AWS always grants one hour.
@@ -130,37 +115,24 @@ async fn client(aws: &Aws, endpoint: &StsEndpoint, base: &Session) -> Result<aws
     Ok(aws_sdk_sts::Client::from_conf(config.build()))
 }
 
-/// Sends AssumeRole, and again after transient errors, while time is left and AWS sets no `Retry-After`.
+/// Sends AssumeRole, and again after transient errors, unless the first attempt uses up an MFA code.
 async fn send_with_retries(
     aws: &Aws,
     input: &AssumeRoleInput<'_>,
     client: &aws_sdk_sts::Client,
     duration: Duration,
-    first_attempt: &OnceLock<Instant>,
+    timeout: &TotalTimeout,
 ) -> Result<AssumeRoleOutput, AwsError> {
-    let backoff = ExponentialBuilder::new()
-        .with_min_delay(MIN_BACKOFF)
-        .with_max_delay(MAX_BACKOFF)
-        .with_max_times(if aws.clock().is_waking() { MAX_RETRIES_WAKING } else { MAX_RETRIES })
-        .with_jitter();
-    let may_retry = |error: &AwsError| {
-        let is_time_left = time_left(first_attempt) > MIN_RETRY_TIME;
-        // The first attempt uses up the MFA code.
-        input.code.is_none()
-            && error.kind.is_transient()
-            && error.retry_after.is_none()
-            && is_time_left
-            // The error itself says more than an open circuit breaker.
-            && aws.breakers().peek(input.endpoint, aws.now()).is_ok()
-            && aws.limits().take_retry()
-    };
+    if input.code.is_some() {
+        return send_once(aws, input, client, duration, timeout).await;
+    }
     // The last attempt may end before the connection fails. The host of an earlier one is the same.
     let host = OnceLock::new();
     let attempt = || async {
-        let sent = send_once(aws, input, client, duration, first_attempt).await;
+        let sent = send_once(aws, input, client, duration, timeout).await;
         sent.inspect_err(|error| drop(error.host.clone().map(|name| host.set(name))))
     };
-    let outcome = attempt.retry(backoff).when(may_retry).await;
+    let outcome = aws.with_retries(input.endpoint, timeout, attempt).await;
     outcome.map_err(|error| AwsError { host: error.host.clone().or_else(|| host.get().cloned()), ..error })
 }
 
@@ -169,7 +141,7 @@ async fn send_once(
     input: &AssumeRoleInput<'_>,
     client: &aws_sdk_sts::Client,
     duration: Duration,
-    first_attempt: &OnceLock<Instant>,
+    timeout: &TotalTimeout,
 ) -> Result<AssumeRoleOutput, AwsError> {
     let step = input.step;
     let request = client
@@ -186,15 +158,10 @@ async fn send_once(
     };
     // In a box because the futures of the SDK have many kilobytes.
     let timed = Box::pin(async {
-        first_attempt.get_or_init(Instant::now);
+        timeout.start();
         request.send().await
     });
-    aws.call(input.endpoint, time_left(first_attempt).min(ATTEMPT_TIMEOUT), timed).await
-}
-
-/// The rest of the total timeout.
-fn time_left(first_attempt: &OnceLock<Instant>) -> Duration {
-    TOTAL_TIMEOUT.saturating_sub(first_attempt.get().map_or(Duration::ZERO, Instant::elapsed))
+    aws.call(input.endpoint, timeout.of_attempt(), timed).await
 }
 
 /// Returns the session of a response that is complete, not expired and of the requested role (fault matrix rows 64 to 66).

@@ -55,7 +55,7 @@ where
         .no_auth()
         .runtime_plugin(StaticRuntimePlugin::new().with_config(layer.freeze()))
         .serializer(move |(): ()| to_http(&request))
-        .deserializer(|response: &HttpResponse| from_http(response, WireFormat::RestJson, &read))
+        .deserializer(|response: &HttpResponse| from_http(response, WireFormat::RestJson, read))
         .build();
     // In a box because the future has many kilobytes.
     Box::pin(operation.invoke(())).await

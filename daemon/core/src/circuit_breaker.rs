@@ -3,6 +3,10 @@
 //! After five failures in a row the breaker opens: callers get the last failure without a call. When the open time has
 //! passed, one caller probes the endpoint. Callers that arrive during the probe wait up to one second for its result, so
 //! that they do not fail although the endpoint works again.
+//!
+//! A refresh of a session that is still usable can wait longer. All refreshes at a failing endpoint share one probe, with
+//! pauses that grow with the outage ([`RefreshPermit`]). `cargo measure fleet` measures the calls of a company's laptops during
+//! an outage of STS and after it.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -19,6 +23,11 @@ const MAX_FAILURES: u32 = 5;
 const OPEN_FOR: Duration = Duration::from_secs(10);
 /// How long callers wait for the result of a probe. An endpoint that works answers within this time.
 const PROBE_WAIT: Duration = Duration::from_secs(1);
+/// The shortest pause between refreshes at a failing endpoint, without its random part.
+const MIN_REFRESH_PAUSE: Duration = Duration::from_secs(5);
+/// The longest pause between refreshes at a failing endpoint, without its random part. The first successful probe of each
+/// laptop after an outage is a call, so a shorter pause makes a higher peak of calls then.
+const MAX_REFRESH_PAUSE: Duration = Duration::from_mins(8);
 /// The longest open time that an endpoint can request (Retry-After).
 pub const MAX_OPEN_FOR: Duration = Duration::from_mins(1);
 
@@ -30,6 +39,12 @@ pub struct CircuitBreakers<K, E>(Mutex<HashMap<K, Breaker<E>>>);
 #[derive(Debug)]
 struct Breaker<E> {
     failures: u32,
+    /// When the first of these failures happened.
+    failing_since: SystemTime,
+    /// When the last of them happened.
+    failed_at: SystemTime,
+    /// When the next refresh is allowed.
+    refresh_at: SystemTime,
     open: Option<OpenState<E>>,
 }
 
@@ -41,6 +56,17 @@ struct OpenState<E> {
     failure: Arc<E>,
     /// The running probe. The token is cancelled when the probe has a result.
     probe: Option<(CancellationToken, DropGuard)>,
+}
+
+/// Whether a session that is still usable may be refreshed now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefreshPermit {
+    /// The endpoint answers.
+    Allowed,
+    /// The endpoint failed. This refresh finds out whether it answers again; other refreshes wait for its result.
+    Probe,
+    /// The endpoint fails: not before this time.
+    Wait(SystemTime),
 }
 
 /// The error of an open breaker: the call was not made.
@@ -75,6 +101,11 @@ impl<K: Eq + Hash + Clone, E> CircuitBreakers<K, E> {
         }
     }
 
+    /// Returns whether a session that is still usable may be refreshed now. Counts a [`RefreshPermit::Probe`] as started.
+    pub fn refresh_permit(&self, key: &K, now: SystemTime) -> RefreshPermit {
+        self.breakers().get_mut(key).map_or(RefreshPermit::Allowed, |breaker| breaker.refresh_permit(now))
+    }
+
     /// Repeats `check`, which is [`Self::peek`] or [`Self::try_acquire`], until no probe is running. Waits up to one second
     /// for a probe and errors if it has no result by then.
     pub async fn acquire_when_closed(
@@ -99,7 +130,8 @@ impl<K: Eq + Hash + Clone, E> CircuitBreakers<K, E> {
     /// requested a pause (`retry_after`). `jitter` is a random number from 0 to 1.
     pub fn record_failure(&self, key: &K, failure: E, retry_after: Option<Duration>, now: SystemTime, jitter: f64) {
         let mut breakers = self.breakers();
-        let breaker = breakers.entry(key.clone()).or_insert(Breaker { failures: 0, open: None });
+        let closed = Breaker { failures: 0, failing_since: now, failed_at: now, refresh_at: now, open: None };
+        let breaker = breakers.entry(key.clone()).or_insert(closed);
         breaker.record_failure(failure, retry_after, now, jitter);
     }
 
@@ -109,12 +141,14 @@ impl<K: Eq + Hash + Clone, E> CircuitBreakers<K, E> {
         self.breakers().retain(|_, breaker| breaker.open.as_ref().is_some_and(|open| keep(&open.failure)));
     }
 
-    /// Ends the open time of every breaker whose key satisfies `ends`, except those whose last failure satisfies `keep`: the
-    /// next caller becomes the probe. A running probe goes on. For a user who asks again, and for changed settings.
+    /// Ends the open time and the pause of refreshes of every breaker whose key satisfies `ends`, except those whose last
+    /// failure satisfies `keep`: the next caller becomes the probe. A running probe goes on. For a user who asks again, and
+    /// for changed settings.
     pub fn allow_probe(&self, ends: impl Fn(&K) -> bool, keep: impl Fn(&E) -> bool, now: SystemTime) {
         for (_, breaker) in self.breakers().iter_mut().filter(|(key, _)| ends(key)) {
             if let Some(open) = breaker.open.as_mut().filter(|open| open.probe.is_none() && !keep(&open.failure)) {
                 open.until = open.until.min(now);
+                breaker.refresh_at = breaker.refresh_at.min(now);
             }
         }
     }
@@ -154,8 +188,19 @@ impl<E> Breaker<E> {
         Ok(())
     }
 
+    fn refresh_permit(&mut self, now: SystemTime) -> RefreshPermit {
+        // If the failure is in the future, the clock was set back.
+        if self.failed_at <= now && now < self.refresh_at {
+            return RefreshPermit::Wait(self.refresh_at);
+        }
+        (self.failed_at, self.refresh_at) = (now, now + OPEN_FOR);
+        RefreshPermit::Probe
+    }
+
     fn record_failure(&mut self, failure: E, retry_after: Option<Duration>, now: SystemTime, jitter: f64) {
         self.failures = self.failures.saturating_add(1);
+        self.failed_at = now;
+        self.refresh_at = now + self.refresh_pause(now, jitter).max(retry_after.unwrap_or_default());
         let open_for = match retry_after {
             Some(requested) => requested,
             // A failed probe opens the breaker again at once.
@@ -164,7 +209,15 @@ impl<E> Breaker<E> {
             }
             None => return,
         };
+        self.refresh_at = self.refresh_at.max(now + open_for);
         self.open = Some(OpenState { since: now, until: now + open_for, failure: Arc::new(failure), probe: None });
+    }
+
+    /// Returns the pause after a failure: as long as the endpoint has failed so far, within the limits, of which a random
+    /// part of up to a half is left out. So the end of an outage is noticed after at most the outage's own length.
+    fn refresh_pause(&self, now: SystemTime, jitter: f64) -> Duration {
+        let failing = time_until(self.failing_since, now);
+        failing.clamp(MIN_REFRESH_PAUSE, MAX_REFRESH_PAUSE).mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0)
     }
 }
 
@@ -249,6 +302,35 @@ mod tests {
         // A probe that fails opens the breaker again at once.
         breakers.record_failure(&1, "still", None, T0, 0.0);
         assert_eq!(breakers.try_acquire(&1, T0).unwrap_err().retry_after, OPEN_FOR / 2);
+    }
+
+    #[test]
+    fn refreshes_share_probes_with_growing_pauses() {
+        let breakers = CircuitBreakers::new();
+        assert_eq!(breakers.refresh_permit(&1, T0), RefreshPermit::Allowed);
+        let mut now = T0;
+        let mut pauses = Vec::new();
+        for _ in 0..9 {
+            breakers.record_failure(&1, "down", None, now, 1.0);
+            let RefreshPermit::Wait(until) = breakers.refresh_permit(&1, now) else { panic!("no pause") };
+            pauses.push(until.duration_since(now).unwrap().as_secs());
+            now = until;
+            assert_eq!(breakers.refresh_permit(&1, now), RefreshPermit::Probe);
+            assert_eq!(breakers.refresh_permit(&1, now), RefreshPermit::Wait(now + OPEN_FOR), "one probe at a time");
+        }
+        assert_eq!(pauses, [5, 5, 10, 20, 40, 80, 160, 320, 480]);
+        breakers.record_success(&1);
+        assert_eq!(breakers.refresh_permit(&1, now), RefreshPermit::Allowed);
+    }
+
+    /// Fault matrix row 59.
+    #[test]
+    fn refreshes_wait_for_retry_after() {
+        let breakers = CircuitBreakers::new();
+        breakers.record_failure(&1, "slow down", Some(MAX_OPEN_FOR), T0, 0.0);
+        assert_eq!(breakers.refresh_permit(&1, T0), RefreshPermit::Wait(T0 + MAX_OPEN_FOR));
+        // The clock was set back.
+        assert_eq!(breakers.refresh_permit(&1, T0 - SECOND), RefreshPermit::Probe);
     }
 
     /// Fault matrix row 76.

@@ -16,11 +16,17 @@ pub mod profile;
 pub mod circuit_breaker;
 pub mod rate_limit;
 
+pub mod endpoint_calls;
+
 pub mod session;
 
 pub mod single_flight;
 #[cfg(test)]
 mod single_flight_tests;
+
+pub mod refresh;
+
+pub mod renewal;
 
 pub mod lock;
 

@@ -58,6 +58,12 @@ impl Session {
         }
     }
 
+    /// Returns whether AWS stops accepting the credentials within this time.
+    #[must_use]
+    pub fn expires_within(&self, time: Duration, now: SystemTime) -> bool {
+        self.expires().is_some_and(|end| time_until(now, end) < time)
+    }
+
     /// Returns the expiry of a token that is signed now.
     #[must_use]
     pub fn token_expires(&self, now: SystemTime) -> SystemTime {

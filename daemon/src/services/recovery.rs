@@ -22,7 +22,8 @@ impl Recovery {
     pub fn system_changed(&self) {
         self.lock.lock_if_due();
         self.sessions.clear_network_failures();
-        self.retry(EventKind::Machine);
+        self.renewer.system_changed();
+        self.events.publish(EventKind::Machine);
     }
 
     /// Clears failures of sources: AWS's own files or the OS keyring changed.

@@ -1,4 +1,4 @@
-//! Why a session could not be loaded, what ends the failure, and for how long it is remembered.
+//! Why a session could not be loaded, and what ends the failure.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +10,8 @@ use crate::keyring::KeyringError;
 use rolecall_aws::error::AwsErrorKind;
 use rolecall_aws::source::{Login, SourceError};
 use rolecall_aws::sts::StsError;
+use rolecall_core::refresh::failure_ttl;
 use rolecall_core::single_flight::{FailureTtl, LoadError};
-
-/// How long a transient failure is remembered: 2 s after the first, doubled with each further one up to 10 s. kubectl runs
-/// its plugin six times for one failing command, and these share one attempt.
-const TRANSIENT_TTL: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(10)];
-/// How long a failure is remembered that a changed configuration or permission ends (B7).
-const CHANGE_TTL: [Duration; 2] = [Duration::from_secs(5), Duration::from_mins(1)];
 
 /// Why a session could not be loaded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -82,19 +77,8 @@ pub(super) fn of_load(failure: LoadError<SessionError>) -> SessionFailure {
 
 impl FailureTtl for SessionError {
     fn failure_ttl(&self, failures: u32) -> Duration {
-        match self.class() {
-            // The circuit breaker knows when the next call may be made.
-            _ if self.is_repeated() => Duration::ZERO,
-            ErrorClass::Login => Duration::MAX,
-            ErrorClass::Change => doubled(CHANGE_TTL, failures),
-            _ => doubled(TRANSIENT_TTL, failures).max(self.retry_after().unwrap_or_default()),
-        }
+        failure_ttl(self.class(), failures, self.retry_after(), self.is_repeated())
     }
-}
-
-/// Returns the first duration, doubled with each failure after the first, up to the second.
-fn doubled([first, most]: [Duration; 2], failures: u32) -> Duration {
-    first.saturating_mul(1 << failures.saturating_sub(1).min(8)).min(most)
 }
 
 impl SessionError {

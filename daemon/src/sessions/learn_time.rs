@@ -4,10 +4,11 @@ use std::sync::PoisonError;
 use std::time::{Duration, SystemTime};
 
 use rolecall_aws::sts;
+use rolecall_core::refresh::REFRESH_WAIT;
 use rolecall_core::role_chain::RoleChain;
 use rolecall_core::session::Session;
 
-use super::{REFRESH_WAIT, Sessions};
+use super::Sessions;
 
 /// How often AWS is called only to learn its time.
 const LEARN_TIME_INTERVAL: Duration = Duration::from_mins(1);

@@ -82,12 +82,13 @@ pub(super) enum GrantError {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct RegisterClientOutput {
-    client_id: Option<String>,
-    client_secret: Option<Secret<String>>,
-    #[serde(default)]
-    client_secret_expires_at: i64,
+    #[serde(rename = "clientId")]
+    id: Option<String>,
+    #[serde(rename = "clientSecret")]
+    secret: Option<Secret<String>>,
+    #[serde(default, rename = "clientSecretExpiresAt")]
+    secret_expires_at: i64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -134,8 +135,8 @@ impl<'a> SsoClient<'a> {
         }
         input["grantTypes"] = json!(grants);
         let response: RegisterClientOutput = self.oidc("RegisterClient", "/client/register", &input).await?;
-        let expires = Timestamp::from_second(response.client_secret_expires_at).map(SystemTime::from);
-        match (response.client_id, response.client_secret, expires) {
+        let expires = Timestamp::from_second(response.secret_expires_at).map(SystemTime::from);
+        match (response.id, response.secret, expires) {
             (Some(id), Some(secret), Ok(expires)) if !id.is_empty() => {
                 Ok(RegisteredClient { id, secret, expires: self.aws.clock().stamp(expires) })
             }

@@ -34,7 +34,8 @@ struct Known {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Access {
-    access_key_id: String,
+    #[serde(rename = "accessKeyId")]
+    key_id: String,
     secret_access_key: String,
     session_token: String,
     expires_at: Timestamp,
@@ -71,9 +72,9 @@ impl CachedLogin {
     }
 
     pub(super) fn credentials(&self) -> Credentials {
-        let Access { access_key_id, secret_access_key, session_token, .. } = &self.known.access_token;
+        let Access { key_id, secret_access_key, session_token, .. } = &self.known.access_token;
         let token = Some(session_token.clone());
-        Credentials::new(access_key_id, secret_access_key, token, Some(self.expires()), "aws login")
+        Credentials::new(key_id, secret_access_key, token, Some(self.expires()), "aws login")
     }
 
     /// Returns the login with new credentials and their refresh token.
@@ -81,15 +82,15 @@ impl CachedLogin {
         let expires_at = Timestamp::try_from(expires).unwrap_or(Timestamp::MAX);
         let access = &new.access_token;
         self.known.access_token = Access {
-            access_key_id: access.access_key_id.clone(),
+            key_id: access.access_key_id.clone(),
             secret_access_key: access.secret_access_key.expose().clone(),
             session_token: access.session_token.expose().clone(),
             expires_at,
         };
         self.known.refresh_token.clone_from(new.refresh_token.expose());
-        let Access { access_key_id, secret_access_key, session_token, .. } = &self.known.access_token;
+        let Access { key_id, secret_access_key, session_token, .. } = &self.known.access_token;
         let token = &mut self.file["accessToken"];
-        token["accessKeyId"] = json!(access_key_id);
+        token["accessKeyId"] = json!(key_id);
         token["secretAccessKey"] = json!(secret_access_key);
         token["sessionToken"] = json!(session_token);
         token["expiresAt"] = json!(expires_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());

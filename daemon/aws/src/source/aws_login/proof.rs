@@ -58,7 +58,7 @@ mod tests {
         let (message, signature) = proof.expose().rsplit_once('.').unwrap();
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).unwrap();
         let parts: Vec<Value> = message.split('.').map(|part| serde_json::from_slice(&decode(part)).unwrap()).collect();
-        let [header, claims] = parts.as_slice() else { panic!("two parts") };
+        let [header, claims]: [Value; 2] = parts.try_into().unwrap();
         assert_eq!((&header["typ"], &header["alg"]), (&json!("dpop+jwt"), &json!("ES256")));
         assert_eq!((&claims["htm"], &claims["htu"]), (&json!("POST"), &json!(url)));
         assert_eq!(claims["iat"], 1_800_000_000);

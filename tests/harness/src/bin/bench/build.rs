@@ -40,6 +40,11 @@ fn release(package: &str) -> PathBuf {
     workspace().join("target/release").join(package)
 }
 
+/// Returns the simulation of a fleet.
+pub(crate) fn fleet() -> PathBuf {
+    release("rolecall-fleet")
+}
+
 fn client() -> PathBuf {
     eprintln!("building rolecall as it is shipped");
     run(&mut shipped_client());

@@ -14,6 +14,7 @@ mod client;
 mod cold;
 mod counts;
 mod fixture;
+mod fleet;
 mod idle;
 mod latency;
 mod load;
@@ -76,6 +77,11 @@ const PARTS: [Part; 12] = [
         name: "peers",
         about: "other programs for kubectl's tokens, which tests/measure-peers.sh installs",
         measure: peers::measure,
+    },
+    Part {
+        name: "fleet",
+        about: "STS calls of 10,000 laptops over a simulated day with an outage",
+        measure: fleet::measure,
     },
     Part { name: "size", about: "sizes of the programs", measure: size::measure },
     Part { name: "build", about: "processor time of clean builds, with --build", measure: build_time::measure },

@@ -107,7 +107,8 @@ impl Row {
     /// Returns by how much the bar is missed, as a share of it. Zero or less if it is met; `None` without a bar.
     fn miss(&self) -> Option<f64> {
         Some(match self.bar? {
-            Bar::AtMost(bar) => self.value / bar - 1.0,
+            // No share of zero exists: a value of zero meets a bar of zero.
+            Bar::AtMost(bar) => (self.value / bar - 1.0).max(-1.0),
             Bar::AtLeast(bar) => 1.0 - self.value / bar,
         })
     }
@@ -175,5 +176,6 @@ mod tests {
         assert_eq!(row(0.9).verdict(), "");
         assert_eq!(row(0.900_01).at_most(0.9).verdict(), "missed by 0.1 %", "a miss is never printed as 0 %");
         assert_eq!(row(1.0).at_most(0.0).verdict(), "missed by ∞ %");
+        assert_eq!(row(0.0).at_most(0.0).verdict(), "met");
     }
 }
