@@ -266,6 +266,7 @@ programs_changed=$changed
 for page in install/man/*.[15]; do
     put "$page" "$share/man/man${page##*.}/${page##*/}" 644
 done
+put install/rolecall.schema.json "$share/rolecall/rolecall.schema.json" 644
 
 # completion SHELL PATH
 completion() {

@@ -128,6 +128,7 @@ stage() {
     mkdir -p "$1/usr/share/man/man${page##*.}"
     gzip -9n <"$page" >"$1/usr/share/man/man${page##*.}/${page##*/}.gz"
   done
+  install -D -m 644 install/rolecall.schema.json "$1/usr/share/rolecall/rolecall.schema.json"
   ln -s rolecall.1.gz "$1/usr/share/man/man1/kubectl-rolecall.1.gz"
   install -d "$1/usr/share/bash-completion/completions" "$1/usr/share/zsh/vendor-completions" "$1/usr/share/fish/vendor_completions.d"
   "$work/rolecall" completions bash >"$1/usr/share/bash-completion/completions/rolecall"
@@ -151,6 +152,7 @@ make_tar() {
   mkdir -p "$work/$folder/bin" "$work/$folder/install"
   install -m 755 "$work/rolecall" "$work/rolecalld" "$work/$folder/bin/"
   cp -R install/man install/guides install/systemd install/launchd install/README.md install/{,un}install.sh "$work/$folder/install/"
+  cp -R install/man install/rolecall.schema.json install/systemd install/launchd install/README.md install/install.sh install/uninstall.sh "$work/$folder/install/"
   cp README.md CHANGELOG.md LICENSE "$work/THIRD-PARTY-LICENSES" "$work/$folder/"
   archive "$folder" "$output/$folder.tar.gz"
 }

@@ -65,7 +65,7 @@ const HELP: &str = "\
   \u{1b}[1mshow\u{1b}[0m         Show everything about profiles
   \u{1b}[1mremove, rm\u{1b}[0m   Remove profiles and their kubeconfig contexts
   \u{1b}[1mrename\u{1b}[0m       Give a profile and its kubeconfig context another name
-  \u{1b}[1mconfig\u{1b}[0m       Check, edit or find the configuration file
+  \u{1b}[1mconfig\u{1b}[0m       Check, edit, create or find the configuration file
 
 \u{1b}[1;4mKubernetes:\u{1b}[0m
   \u{1b}[1muse\u{1b}[0m          Make a context the current one, or choose one from a list

@@ -134,6 +134,19 @@ pub(crate) fn replace_text(path: &Path, before: &str, text: &str) -> Result<(), 
     Ok(())
 }
 
+/// Writes a new file under the lock. Returns whether it did: a file that exists stays.
+pub(crate) fn create(path: &Path, text: &str) -> Result<bool, ConfigFileError> {
+    let resolved = atomic_file::resolve(path)?;
+    atomic_file::create_folder(names::folder_of(&resolved))?;
+    let _lock = atomic_file::lock_folder(names::folder_of(&resolved), LOCK_TIMEOUT)?;
+    let original = atomic_file::read_trusted(path, MAX_CONFIG_BYTES as u64)?;
+    if original.exists() {
+        return Ok(false);
+    }
+    atomic_file::replace(&original, text, Backup::None)?;
+    Ok(true)
+}
+
 impl ConfigFile {
     /// Reads the file, to look at it or to try a change in memory. A missing file is empty.
     pub(crate) fn load(path: &Path) -> Result<ConfigFile, ConfigFileError> {

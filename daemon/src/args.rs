@@ -146,6 +146,21 @@ mod tests {
     }
 
     #[test]
+    fn man_page_has_the_options_of_the_help() {
+        let page = include_str!("../../install/man/rolecalld.1").replace("\\-", "-");
+        let (_, page) = page.split_once("\n.SH OPTIONS\n").unwrap();
+        let (page, _) = page.split_once("\n.SH ").unwrap();
+        let long_options = |lines: &mut dyn Iterator<Item = &str>| {
+            let words = lines.flat_map(|line| line.split([' ', '"', ','])).filter(|word| word.starts_with("--"));
+            words.map(str::to_owned).collect::<std::collections::BTreeSet<_>>()
+        };
+        let help = long_options(&mut HELP.lines().filter(|line| line.trim_start().starts_with('-')));
+        let headings = page.split(".TP\n").filter_map(|entry| entry.lines().next());
+        assert_eq!(long_options(&mut { headings }), help);
+        assert_eq!(help.len(), 8);
+    }
+
+    #[test]
     fn invalid_options_are_errors() {
         for arguments in [
             "--unknown --version",

@@ -15,6 +15,7 @@ class Rolecall < Formula
     bin.install_symlink "rolecall" => "kubectl-rolecall"
     man1.install Dir["install/man/*.1"]
     man5.install Dir["install/man/*.5"]
+    pkgshare.install "install/rolecall.schema.json"
     generate_completions_from_executable(bin/"rolecall", "completions", shells: [:bash, :zsh, :fish])
   end
 

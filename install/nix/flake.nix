@@ -33,6 +33,7 @@
           postInstall = ''
             ln -s rolecall $out/bin/kubectl-rolecall
             installManPage install/man/*.[15]
+            install -Dm644 -t $out/share/rolecall install/rolecall.schema.json
             installShellCompletion --cmd rolecall \
               --bash <($out/bin/rolecall completions bash) \
               --zsh <($out/bin/rolecall completions zsh) \

@@ -33,6 +33,7 @@ fn rpm_has_the_programs_their_modes_and_the_licenses() {
         "-rw-r--r-- /usr/lib/systemd/user/rolecalld.socket",
         "-rw-r--r-- /usr/share/doc/rolecall/LICENSE",
         "-rw-r--r-- /usr/share/doc/rolecall/THIRD-PARTY-LICENSES.gz",
+        "-rw-r--r-- /usr/share/rolecall/rolecall.schema.json",
     ] {
         assert!(list.lines().any(|file| file == line), "{line}\n{list}");
     }

@@ -1,6 +1,7 @@
 //! `rolecall source`, `rolecall config` and `rolecall rename`.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use crate::fixture::{ADD, Fixture, HANG_GUARD, REGION, ROLE, error_line};
 
@@ -60,6 +61,38 @@ fn config_path_and_check() {
     fs::remove_file(fixture.config_path()).unwrap();
     let said = fixture.rolecall(&["config", "check"]);
     assert!(said.assert_ok().stderr.contains("there is no ~/.config/rolecall/config.toml yet"), "{said}");
+}
+
+#[test]
+fn config_init_writes_a_new_file_only() {
+    let fixture = Fixture::configured();
+    let before = config(&fixture);
+    let refused =
+        "rolecall: ~/.config/rolecall/config.toml exists already. Nothing was changed. Edit it: rolecall config edit";
+    assert_eq!(error_line(&fixture.rolecall(&["config", "init"]), 1), refused);
+    assert_eq!(config(&fixture), before);
+    fixture.write_config("");
+    assert_eq!(error_line(&fixture.rolecall(&["config", "init"]), 1), refused);
+
+    fs::remove_file(fixture.config_path()).unwrap();
+    let said = fixture.rolecall(&["config", "init"]);
+    assert_eq!(
+        said.assert_ok().stdout,
+        "✓ ~/.config/rolecall/config.toml is written; every setting in it is a comment\n"
+    );
+    assert_eq!(fs::metadata(fixture.config_path()).unwrap().permissions().mode() & 0o777, 0o600);
+    let template = config(&fixture);
+    assert!(
+        template.contains("\n#[defaults]\n") && template.lines().all(|line| line.is_empty() || line.starts_with('#'))
+    );
+    let said = fixture.rolecall(&["config", "check"]);
+    assert_eq!(said.assert_ok().stdout, "✓ ~/.config/rolecall/config.toml is valid (0 profiles)\n");
+
+    // Tables are added below the comments.
+    fixture.rolecall(&ADD).assert_ok();
+    let added = config(&fixture);
+    assert!(added.starts_with(&template) && added.contains("\n[profiles.prod]\n"), "{added}");
+    assert_eq!(fixture.rolecall(&["list", "--quiet"]).assert_ok().stdout, "prod\n");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueHint};
 
-/// Check, edit or find the configuration file
+/// Check, edit, create or find the configuration file
 #[derive(Debug, Args)]
 #[command(arg_required_else_help = true, disable_help_subcommand = true)]
 pub(crate) struct Config {
@@ -34,6 +34,10 @@ pub(crate) enum ConfigAction {
         #[arg(long)]
         remove: bool,
     },
+    /// Write a file that shows every setting as a comment, with its default and what it means
+    ///
+    /// An existing file is never changed.
+    Init,
     /// Print the path of the file
     Path,
 }

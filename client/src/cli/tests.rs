@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod man_page;
+
 const ARN: &str = "arn:aws:iam::111122223333:role/developers";
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
@@ -104,6 +106,7 @@ fn cli_valid_lines_parse() {
         "rolecall source rm work partner",
         "rolecall config check",
         "rolecall config edit",
+        "rolecall config init",
         "rolecall config path",
         "rolecall refresh prod",
         "rolecall refresh prod audit",

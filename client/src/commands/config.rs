@@ -3,6 +3,7 @@
 mod check;
 mod edit;
 mod include;
+mod init;
 
 use crate::cli::ConfigAction;
 use crate::context::Context;
@@ -16,6 +17,7 @@ pub(crate) fn run(action: &ConfigAction, context: &Context) -> Result<(), CliErr
         ConfigAction::Edit => edit::run(context),
         ConfigAction::Include { paths, remove: false } => include::add(paths, context),
         ConfigAction::Include { paths, remove: true } => include::remove(paths, context),
+        ConfigAction::Init => init::run(context),
         // For scripts, so unchanged and whole.
         ConfigAction::Path => output::print(&format!("{}\n", context.config_path()?.display())),
     }

@@ -15,6 +15,8 @@ mod constraints;
 mod error_text;
 mod included;
 mod keys;
+#[cfg(test)]
+mod reference;
 mod size;
 mod values;
 
