@@ -151,8 +151,8 @@ make_tar() {
   local folder=rolecall-$version-$machine-linux
   mkdir -p "$work/$folder/bin" "$work/$folder/install"
   install -m 755 "$work/rolecall" "$work/rolecalld" "$work/$folder/bin/"
-  cp -R install/man install/guides install/systemd install/launchd install/README.md install/{,un}install.sh "$work/$folder/install/"
-  cp -R install/man install/rolecall.schema.json install/systemd install/launchd install/README.md install/install.sh install/uninstall.sh "$work/$folder/install/"
+  cp -R install/man install/guides install/systemd install/launchd install/rolecall.schema.json install/README.md \
+    install/{,un}install.sh "$work/$folder/install/"
   cp README.md CHANGELOG.md LICENSE "$work/THIRD-PARTY-LICENSES" "$work/$folder/"
   archive "$folder" "$output/$folder.tar.gz"
 }
