@@ -79,8 +79,8 @@ mod kernel {
     /// Calls `changed` after each change.
     pub(super) async fn watch(changed: &impl Fn()) {
         tokio::join!(
-            super::follow_source(network(), "network", changed),
-            super::follow_source(clock(), "clock", changed)
+            crate::system_events::follow_source(network(), "network", changed),
+            crate::system_events::follow_source(clock(), "clock", changed)
         );
     }
 
@@ -114,7 +114,7 @@ mod kernel {
 
     /// Calls `changed` after each change.
     pub(super) async fn watch(changed: &impl Fn()) {
-        super::follow_source(network(), "network", changed).await;
+        crate::system_events::follow_source(network(), "network", changed).await;
     }
 
     fn network() -> rustix::io::Result<OwnedFd> {

@@ -179,11 +179,12 @@ fn unsafe_code_is_in_harden_main_and_what_macos_needs() {
 
 #[test]
 fn endpoint_paths_are_spelt_in_the_protocol() {
-    // The other files have paths of the Kubernetes API.
+    // The other files have paths of the Kubernetes API, and of AWS Sign-In.
     let kubernetes =
         ["review.rs", "config_map.rs", "bindings.rs"].map(|name| format!("daemon/aws/src/kubernetes/{name}"));
     let [review, config_map, bindings] = kubernetes.each_ref().map(String::as_str);
-    only_in("/v1/", &PRODUCT, &["client/protocol/src/endpoint.rs", review, config_map, bindings]);
+    let sign_in = "daemon/aws/src/source/aws_login.rs";
+    only_in("/v1/", &PRODUCT, &["client/protocol/src/endpoint.rs", review, config_map, bindings, sign_in]);
 }
 
 /// A module of the daemon uses only modules that stand above it in its crate's `lib.rs`.
