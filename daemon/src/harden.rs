@@ -256,9 +256,10 @@ unsafe extern "C" fn release_object(
     for segment in segments.iter().filter(|segment| segment.p_type == PT_LOAD && segment.p_flags & PF_W == 0) {
         let start = (base + segment.p_vaddr) / page * page;
         let end = (base + segment.p_vaddr + segment.p_memsz).next_multiple_of(page);
+        let Ok(length) = usize::try_from(end - start) else { continue };
         // SAFETY: the pages are those of a file and have not been written to: relocations are in writable segments. The call
         // fails for an object without a file (vdso(7)), which changes nothing.
-        unsafe { madvise(start as *mut _, (end - start) as usize, MADV_DONTNEED) };
+        unsafe { madvise(start as *mut _, length, MADV_DONTNEED) };
     }
     0
 }

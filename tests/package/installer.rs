@@ -50,7 +50,7 @@ fn tarball_installs_without_cargo_and_uninstall_leaves_nothing() {
     assert!(first.stdout.contains("verified") && first.stdout.contains("installed"), "{first}");
     let last = first.stdout.lines().last().unwrap();
     assert!(last.starts_with("Next: ") && last.contains("/.local/bin/rolecall add"), "{last}");
-    let version = sandbox.run(&mut sandbox.command(sandbox.home().join(".local/bin/rolecall")).arg("--version"));
+    let version = sandbox.run(sandbox.command(sandbox.home().join(".local/bin/rolecall")).arg("--version"));
     assert!(version.assert_ok().stdout.starts_with("rolecall "), "{version}");
 
     let second = sandbox.run(&mut install());

@@ -91,7 +91,9 @@ pub async fn assume_role(aws: &Aws, input: AssumeRoleInput<'_>) -> Result<Sessio
 pub async fn get_caller_identity(aws: &Aws, endpoint: &StsEndpoint, session: &Session) -> Result<String, StsError> {
     let failed = |error| StsError { operation: StsOperation::GetCallerIdentity, error };
     let client = client(aws, endpoint, session).await.map_err(failed)?;
-    let response = aws.call(endpoint, ATTEMPT_TIMEOUT, client.get_caller_identity().send()).await;
+    // In a box because the future has many kilobytes.
+    let call = Box::pin(client.get_caller_identity().send());
+    let response = aws.call(endpoint, ATTEMPT_TIMEOUT, call).await;
     match response.map_err(failed)?.arn {
         Some(arn) => Ok(rolecall_protocol::sanitize_for_terminal(&arn)),
         None => Err(failed(AwsError::invalid_response("the response has no ARN"))),

@@ -243,7 +243,8 @@ impl Laptop {
             let now = self.clock.now();
             match event {
                 Some(Event::Used(role)) => {
-                    if queue.track(&role, now + KEEP_WARM) {
+                    let is_new = queue.track(&role, now + KEEP_WARM);
+                    if is_new {
                         self.plan(&mut queue, role);
                     }
                 }

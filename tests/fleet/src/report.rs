@@ -114,7 +114,7 @@ impl Report {
             crate::LATENCY.as_millis(),
             OUTAGE.start.as_secs() / 3600,
             OUTAGE.start.as_secs() / 60 % 60,
-            (OUTAGE.end - OUTAGE.start).as_secs() / 60,
+            OUTAGE.end.saturating_sub(OUTAGE.start).as_secs() / 60,
             window.as_secs(),
             fleet.rolecall.runs,
         );
@@ -156,15 +156,17 @@ impl fmt::Display for Report {
 /// Returns the mean number of calls per second.
 #[allow(clippy::cast_precision_loss)]
 fn rate(traffic: &Traffic, time: Range<Duration>) -> f64 {
-    traffic.calls.iter().filter(|call| time.contains(&call.at)).count() as f64 / (time.end - time.start).as_secs_f64()
+    traffic.calls.iter().filter(|call| time.contains(&call.at)).count() as f64
+        / time.end.saturating_sub(time.start).as_secs_f64()
 }
 
 /// Returns the highest number of calls per second within a window that starts at a multiple of its length.
 fn peak(traffic: &Traffic, time: Range<Duration>, window: Duration) -> f64 {
     let window = window.max(Duration::from_secs(1)).as_secs();
-    let mut counts = vec![0_u32; usize::try_from((time.end - time.start).as_secs().div_ceil(window)).unwrap()];
+    let mut counts =
+        vec![0_u32; usize::try_from(time.end.saturating_sub(time.start).as_secs().div_ceil(window)).unwrap()];
     for call in traffic.calls.iter().filter(|call| time.contains(&call.at)) {
-        counts[usize::try_from((call.at - time.start).as_secs() / window).unwrap()] += 1;
+        counts[usize::try_from(call.at.saturating_sub(time.start).as_secs() / window).unwrap()] += 1;
     }
     f64::from(counts.into_iter().max().unwrap_or_default()) / Duration::from_secs(window).as_secs_f64()
 }

@@ -88,7 +88,7 @@ impl Usage {
     #[must_use]
     pub fn awake_half_hours(&self) -> f64 {
         let Lunch { start, end } = self.lunch;
-        let awake = |first: Duration| DAY.saturating_sub(first) - end.saturating_sub(start.max(first));
+        let awake = |first: Duration| DAY.saturating_sub(first).saturating_sub(end.saturating_sub(start.max(first)));
         self.first_uses().map(|first| awake(first).as_secs_f64() / 1800.0).sum()
     }
 

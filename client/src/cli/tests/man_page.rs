@@ -75,7 +75,7 @@ fn blocks() -> Vec<Block> {
 fn options_in(text: &str) -> BTreeSet<String> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '-';
     let words = text.split(|c: char| !is_part(c)).filter(|word| word.starts_with('-'));
-    words.filter(|word| word.trim_start_matches('-') != "").map(str::to_owned).collect()
+    words.filter(|word| !word.trim_start_matches('-').is_empty()).map(str::to_owned).collect()
 }
 
 /// Returns the commands that have no subcommands, with their paths.
@@ -144,8 +144,9 @@ fn man_page_has_no_other_command_or_option() {
         if commands.is_empty() {
             unknown.push(block.headings.join(", "));
         }
-        let shown =
-            options_in(&block.headings.iter().chain(&block.options).map(|it| format!("{it}\n")).collect::<String>());
+        let shown = options_in(
+            &block.headings.iter().chain(&block.options).map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+        );
         let others = shown.difference(&known).map(|option| format!("{}: {option}", block.headings[0]));
         unknown.extend(others);
     }
