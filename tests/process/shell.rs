@@ -170,9 +170,11 @@ fn shell_job_control_works() {
     terminal.type_text("echo \"in-$ROLECALL_PROFILE\"\r");
     terminal.wait_for("in-prod", HANG_GUARD);
     // Ctrl-Z stops a program of the shell, fg continues it, Ctrl-C ends it.
+    // bash, because it starts programs with fork(2). A shell that uses vfork(2), such as dash, cannot stop while a child of it that
+    // has not been executed yet is stopped.
     let job = "trap 'echo resumed' CONT; echo started; while :; do sleep 0.1; done\n";
     fs::write(fixture.sandbox.home().join("job.sh"), job).unwrap();
-    terminal.type_text("sh job.sh\r");
+    terminal.type_text("bash job.sh\r");
     terminal.wait_for("started", HANG_GUARD);
     terminal.suspend();
     terminal.wait_for("Stopped", HANG_GUARD);

@@ -4,9 +4,9 @@
 //! fault at a time disturbs them, and STS fails for a tenth of its calls all the time. The soak reports a violation if
 //!
 //! - an answer has the wrong role, cluster or region, has expired, or outlives its session;
-//! - a call fails although the daemon holds a session of that role with enough time left ([`ledger`]);
+//! - a call fails although the daemon holds a session of that role with enough time left (`ledger.rs`);
 //! - a failure is a bug of the program, or writes to standard output;
-//! - memory or descriptors of the daemon grow ([`growth`]);
+//! - memory or descriptors of the daemon grow (`growth.rs`);
 //! - a secret is in a file, a log, an argument or an environment;
 //! - a profile has no token after the faults have ended.
 //!
