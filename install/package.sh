@@ -206,7 +206,10 @@ make_sbom() {
     --no-build-deps)
   local program
   for program in rolecall:client rolecalld:daemon; do
-    cp "$work/sbom/${program#*:}/${program%:*}.cdx.json" "$output/${program%:*}-$version.cdx.json"
+    # Without the parts that differ in each run: serial number, time, and the path of the copy.
+    sed -e '/^ *"serialNumber":/d' -e "s|$work/sbom|/rolecall|g" \
+      -e "s|\"timestamp\": \"[^\"]*\"|\"timestamp\": \"$(date --utc --date="@$SOURCE_DATE_EPOCH" +%FT%TZ)\"|" \
+      "$work/sbom/${program#*:}/${program%:*}.cdx.json" >"$output/${program%:*}-$version.cdx.json"
   done
 }
 
