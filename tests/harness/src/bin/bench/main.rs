@@ -50,7 +50,7 @@ struct Part {
     measure: fn(&Context, &mut Report),
 }
 
-/// The parts, in the order of the table. All run by default, in less than six minutes together.
+/// The parts, in the order of the table. All run by default: in about three minutes without `peers` and `fleet`.
 const PARTS: [Part; 13] = [
     Part { name: "client", about: "rolecall token as a whole process, against /bin/true", measure: client::measure },
     Part { name: "scale", about: "rolecall token with 10,000 profiles, against 1", measure: scale::measure },
