@@ -148,7 +148,7 @@ fn peer_uid(stream: &UnixStream) -> rustix::io::Result<u32> {
 #[cfg(target_os = "macos")]
 fn peer_uid(stream: &UnixStream) -> rustix::io::Result<u32> {
     let peer = nix::unistd::getpeereid(stream);
-    peer.map(|(uid, _)| uid.as_raw()).map_err(|error| rustix::io::Errno::from_raw_os_error(error as i32))
+    peer.map(|(uid, _)| uid.as_raw()).map_err(|error| Errno::from_raw_os_error(error as i32))
 }
 
 /// Whether the listener may be launchd, which runs as root. macOS reports the user that called listen(2), and under launchd the
