@@ -53,7 +53,7 @@ main() {
   version=$(sed -n '/^\[workspace.package\]/,/^\[/ s/^version *= *"\(.*\)"/\1/p' Cargo.toml)
   [ -n "$version" ] || fail 1 'Cargo.toml names no version'
   machine=$(uname -m)
-  SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
+  SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(checkout log -1 --format=%ct)}
   export SOURCE_DATE_EPOCH
   work=$(mktemp -d)
   trap 'rm -rf "$work"' EXIT
@@ -74,6 +74,9 @@ fail() {
   printf 'package.sh: %s\n' "$2" >&2
   exit "$1"
 }
+
+# git, in this checkout. In a container it may belong to another user.
+checkout() { git -c safe.directory="$PWD" "$@"; }
 
 # Puts stripped copies of both programs into $work.
 find_programs() {
@@ -201,7 +204,7 @@ make_sbom() {
     [ -x "$cyclonedx" ] || cargo install --locked --quiet --root "$folder" --version "=$cyclonedx_version" cargo-cyclonedx
   fi
   # It writes beside each Cargo.toml, so it gets a copy.
-  mkdir -p "$work/sbom" && git ls-files -z | tar --create --null --files-from=- | tar --extract --directory="$work/sbom"
+  mkdir -p "$work/sbom" && checkout ls-files -z | tar --create --null --files-from=- | tar --extract --directory="$work/sbom"
   (cd "$work/sbom" && "$cyclonedx" cyclonedx --quiet --format json --spec-version 1.5 --target "$(rustc -vV | sed -n 's/^host: //p')" \
     --no-build-deps)
   local program
@@ -217,7 +220,7 @@ make_sbom() {
 make_recipes() {
   local folder=rolecall-$version sum
   local archive=$output/$folder.tar.gz
-  git archive --format=tar --prefix="$folder/" HEAD | gzip -9n >"$archive"
+  checkout archive --format=tar --prefix="$folder/" HEAD | gzip -9n >"$archive"
   sum=$(sha256sum "$archive" | cut -d ' ' -f 1)
   local recipe
   for recipe in homebrew/rolecall.rb aur/PKGBUILD; do

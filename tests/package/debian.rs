@@ -10,6 +10,7 @@ use rolecall_harness::{ApiServer, Aws, Clock, Network, Output, Role, Sandbox};
 use tempfile::TempDir;
 
 use crate::packages::{Format, package, repository};
+use crate::skip;
 
 const ROLE: &str = "arn:aws:iam::111122223333:role/developers";
 /// The user of the new system.
@@ -106,7 +107,7 @@ fn commands_of_readme(title: &str) -> Vec<String> {
 fn lintian_finds_nothing() {
     let mut lintian = Command::new("lintian");
     lintian.args(["--fail-on", "error,warning"]).arg(package(Format::Deb, ".deb"));
-    let Ok(output) = lintian.output() else { return println!("SKIPPED: lintian is not installed") };
+    let Ok(output) = lintian.output() else { return skip("lintian is not installed") };
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && text.trim().is_empty(), "{text}{}", String::from_utf8_lossy(&output.stderr));
 }
@@ -115,14 +116,14 @@ fn lintian_finds_nothing() {
 #[allow(clippy::disallowed_methods)] // configures the tests
 fn package_works_as_the_readme_says_and_its_removal_leaves_the_users_files() {
     let Some(original) = env::var_os("ROLECALL_TEST_DEBIAN_ROOT") else {
-        return println!("SKIPPED: there is no new Debian system; tests/run package makes one");
+        return skip("there is no new Debian system; tests/run package makes one");
     };
     let done = Network::isolated(|network| {
         network.up();
         try_package(Path::new(&original));
     });
     if done.is_none() {
-        println!("SKIPPED: namespaces cannot be made");
+        skip("namespaces cannot be made");
     }
 }
 
@@ -141,7 +142,7 @@ fn try_package(original: &Path) {
     let debian = Debian::new(original, &sandbox);
     let has_kubectl = sandbox.kubectl().is_some();
     if !has_kubectl {
-        println!("SKIPPED: there is no kubectl");
+        skip("there is no kubectl");
     }
     let before = debian.files();
     let deb = debian.root.path().join("tmp/rolecall.deb");

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::packages::{Format, package, repository};
+use crate::skip;
 
 /// Runs a program and returns its stdout; `None`, with a line that starts with SKIPPED, if it is not installed.
 fn output_of(command: &mut Command) -> Option<String> {
     let program = command.get_program().to_owned();
     let Ok(output) = command.output() else {
-        println!("SKIPPED: {} is not installed", program.display());
+        skip(&format!("{} is not installed", program.display()));
         return None;
     };
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));

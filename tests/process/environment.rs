@@ -1,6 +1,7 @@
 //! The user's environment: HOME, the modes of files, and root with the files of another user.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -120,7 +121,7 @@ fn files_that_others_can_change_are_not_obeyed() {
 fn link_of_another_user_is_not_followed() {
     let fixture = Fixture::configured();
     if !rustix::process::geteuid().is_root() {
-        println!("SKIPPED: giving links away: only root can");
+        writeln!(std::io::stderr(), "SKIPPED: giving links away: only root can").unwrap(); // past the test runner's capture
         return;
     }
     let shared = fixture.sandbox.root().join("shared");

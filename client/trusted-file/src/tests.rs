@@ -1,4 +1,5 @@
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};
 
 use super::*;
@@ -99,7 +100,7 @@ fn open_file_writable_by_a_shared_group_is_rejected() {
 #[test]
 fn open_file_of_another_user_is_rejected() {
     if !rustix::process::geteuid().is_root() {
-        eprintln!("SKIPPED: giving files away: only root can");
+        writeln!(io::stderr(), "SKIPPED: giving files away: only root can").unwrap(); // past the test runner's capture
         return;
     }
     let (folder, path) = home_with_file();

@@ -11,23 +11,8 @@ use std::env;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
-/// What is built, besides this program.
-const BUILD: [&str; 14] = [
-    "build",
-    "--locked",
-    "--package",
-    "rolecall",
-    "--package",
-    "rolecalld",
-    "--package",
-    "rolecall-harness",
-    "--bin",
-    "rolecall",
-    "--bin",
-    "rolecalld",
-    "--bin",
-    "demo",
-];
+/// What is built, besides this program: arguments of `cargo build`. `cargo measure build` reads them too.
+const BUILD: &str = include_str!("../build.args");
 
 fn main() -> ExitCode {
     let Err(reason) = build().and_then(|()| become_demo());
@@ -39,7 +24,11 @@ fn main() -> ExitCode {
 #[allow(clippy::disallowed_methods)] // cargo sets the variable to its own path
 fn build() -> Result<(), String> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo).args(BUILD).current_dir(env!("CARGO_MANIFEST_DIR")).status();
+    let status = Command::new(cargo)
+        .args(["build", "--locked"])
+        .args(BUILD.split_whitespace())
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status();
     match status {
         Ok(status) if status.success() => Ok(()),
         Ok(_) => Err("the build failed".to_owned()),

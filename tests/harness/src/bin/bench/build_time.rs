@@ -11,27 +11,14 @@ use crate::report::{Report, Row};
 
 const PART: &str = "build";
 /// What `cargo demo` builds.
-const DEMO: [&str; 12] = [
-    "--package",
-    "rolecall",
-    "--package",
-    "rolecalld",
-    "--package",
-    "rolecall-harness",
-    "--bin",
-    "rolecall",
-    "--bin",
-    "rolecalld",
-    "--bin",
-    "demo",
-];
+const DEMO: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../demo/build.args"));
 
 pub(crate) fn measure(context: &Context, report: &mut Report) {
     if !context.build {
         return report.missing("user time of clean builds", "run: cargo measure build --build");
     }
     let folder = workspace().join("target/measure-build");
-    let minutes = clean_build(&folder, [cargo(&DEMO)]);
+    let minutes = clean_build(&folder, [cargo(&DEMO.split_whitespace().collect::<Vec<_>>())]);
     report.add(Row::new(PART, "clean build of cargo demo, user time", minutes, "min").at_most(5.0));
     let minutes = clean_build(&folder, [shipped_client(), cargo(&["--release", "--package", "rolecalld"])]);
     report.add(Row::new(PART, "clean build of client and daemon as shipped, user time", minutes, "min").at_most(10.0));
