@@ -68,7 +68,7 @@ fn secrets_are_exposed_in_few_files() {
         &PRODUCT,
         &[
             "client/protocol/src/entry_key.rs",
-            "client/protocol/src/location.rs",
+            "client/protocol/src/location/variables.rs",
             "client/protocol/src/secret.rs",
             "client/src/aws_session.rs",
             "client/src/commands/credentials.rs",
