@@ -76,7 +76,7 @@ fn secrets_are_exposed_in_few_files() {
             "client/src/credential_server/serve.rs",
             "client/src/commands/env.rs",
             "client/src/commands/keys/put.rs",
-            "client/src/config_file.rs",
+            "client/src/config_file/profiles.rs",
             "client/src/daemon/call.rs",
             "client/src/daemon/http/message.rs",
             "client/src/kubeconfig/entry.rs",
