@@ -381,4 +381,6 @@ if grep -qsE 'aws-iam-authenticator|get-token' "${kubeconfig%%:*}"; then
     echo "Next: $command import      (moves your EKS contexts in; with --dry-run it only shows how)"
 else
     echo "Next: $command add      (asks for your first cluster)"
+elif grep -qsE 'command: .*rolecall' "${kubeconfig%%:*}"; then
+    echo "Next: $command doctor      (checks your clusters)"
 fi
