@@ -85,6 +85,10 @@ find_programs() {
     client=$1/rolecall daemon=$1/rolecalld
   else
     { read -r client && read -r daemon; } < <(install/build.sh)
+    local path
+    for path in "$PWD/" "${CARGO_HOME:-$HOME/.cargo}/"; do
+      ! grep -alF "$path" "$client" "$daemon" || fail 1 "a program contains the path $path of this computer"
+    done
   fi
   [ -x "$client" ] && [ -x "$daemon" ] || fail 1 "there is no $client or no $daemon"
   [ "$("$client" --version)" = "rolecall $version" ] || fail 1 "$client is not version $version"

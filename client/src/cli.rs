@@ -76,7 +76,7 @@ const HELP: &str = "\
 {usage-heading} {usage}
 
 \u{1b}[1;4mProfiles:\u{1b}[0m
-  \u{1b}[1madd\u{1b}[0m          Add a cluster: check it with AWS, write the configuration and the kubeconfig
+  \u{1b}[1madd\u{1b}[0m          Add a cluster: check it with AWS, and write its context
   \u{1b}[1mdiscover\u{1b}[0m     Search for clusters, and add those that you choose
   \u{1b}[1mimport\u{1b}[0m       Convert existing contexts of other tools to Rolecall
   \u{1b}[1mlist, ls\u{1b}[0m     List the profiles
@@ -87,16 +87,16 @@ const HELP: &str = "\
 
 \u{1b}[1;4mKubernetes:\u{1b}[0m
   \u{1b}[1muse\u{1b}[0m          Make a context the current one, or choose one from a list
-  \u{1b}[1mshell\u{1b}[0m        Open a shell in which every kubectl uses this profile, whatever other terminals do
-  \u{1b}[1mprompt\u{1b}[0m       Print the profile and the time left of its session, for the prompt of a shell
+  \u{1b}[1mshell\u{1b}[0m        Open a shell in which every kubectl uses this profile
+  \u{1b}[1mprompt\u{1b}[0m       Print the profile and its time left, for the prompt of a shell
   \u{1b}[1mkubeconfig\u{1b}[0m   Write or refresh kubeconfig contexts
   \u{1b}[1mtoken\u{1b}[0m        Answer kubectl with a token (kubectl runs this)
   \u{1b}[1maccess\u{1b}[0m       See, grant and revoke who may enter a cluster, and repair it
 
 \u{1b}[1;4mAWS:\u{1b}[0m
-  \u{1b}[1mexec\u{1b}[0m         Run one command with a profile's session, for kubectl and for every program that calls AWS
-  \u{1b}[1menv\u{1b}[0m          Print a profile's session as commands that set environment variables
-  \u{1b}[1mcredentials\u{1b}[0m  Print a profile's session for the AWS CLI and AWS's SDKs (credential_process)
+  \u{1b}[1mexec\u{1b}[0m         Run one command with a profile's session, for kubectl and AWS
+  \u{1b}[1menv\u{1b}[0m          Print a profile's session as environment variables
+  \u{1b}[1mcredentials\u{1b}[0m  Print a profile's session for the AWS CLI and AWS's SDKs
 
 \u{1b}[1;4mSessions:\u{1b}[0m
   \u{1b}[1mstatus\u{1b}[0m       Show every profile's session, and what is wrong
@@ -112,7 +112,7 @@ const HELP: &str = "\
 
 \u{1b}[1;4mThe agent:\u{1b}[0m
   \u{1b}[1magent\u{1b}[0m        Start, stop, restart or inspect the daemon
-  \u{1b}[1maudit\u{1b}[0m        Show which program got a token of which profile, and what was refused
+  \u{1b}[1maudit\u{1b}[0m        Show which program got a token, and what was refused
   \u{1b}[1mdoctor\u{1b}[0m       Find what keeps kubectl from a cluster, and who can fix it
 
 \u{1b}[1;4mSetting up:\u{1b}[0m

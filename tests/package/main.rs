@@ -11,6 +11,7 @@ mod debian;
 mod installer;
 mod packages;
 mod recipes;
+mod reproducible;
 
 /// Reports that something was not tested. `tests/run` counts these lines.
 fn skip(what: &str) {
