@@ -158,6 +158,19 @@ fn remove_on_full_disk_says_what_it_has_changed() {
     fixture.rolecall(&["remove", "prod"]).assert_ok();
 }
 
+/// Fault matrix row 126.
+#[test]
+fn files_written_with_umask_0777_are_readable_for_the_user() {
+    let fixture = Fixture::bare();
+    let mut command = fixture.sandbox.command("sh");
+    command.args(["-c", "umask 0777; exec \"$@\"", "sh", "rolecall"]).args(ADD);
+    fixture.sandbox.run(&mut command).assert_ok();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let (config, kubeconfig) = (fixture.config_path(), fixture.sandbox.kubeconfig());
+    assert_eq!([&config, &kubeconfig].map(|path| mode(path)), [0o600; 2]);
+    assert_eq!([&config, &kubeconfig].map(|path| mode(path.parent().unwrap())), [0o700; 2]);
+}
+
 /// A container has its kubeconfig as a mount of one file, which cannot be replaced.
 ///
 /// Fault matrix row 97.
