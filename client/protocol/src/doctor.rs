@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::AccessQuery;
 use crate::error::ErrorBody;
-use crate::messages::AccessQuery;
 use crate::text::sanitize_for_terminal;
 
 /// The body of [`Endpoint::Doctor`](crate::Endpoint::Doctor).

@@ -22,7 +22,7 @@ struct State {
     /// The path of the file; `None` until the log is opened.
     file: Option<String>,
     pending: VecDeque<Entry>,
-    /// Whether the thread has taken a decision that is not written yet.
+    /// Whether the thread has taken decisions that are not written yet.
     is_writing: bool,
     /// Dropped decisions that no record counts yet.
     uncounted: u64,
@@ -46,6 +46,7 @@ impl Queue {
         self.state().file.is_some()
     }
 
+    /// Adds a decision. The thread does not see it before [`Self::wake`].
     pub(super) fn push(&self, entry: Entry) {
         let mut state = self.state();
         if state.file.is_none() {
@@ -57,7 +58,10 @@ impl Queue {
             state.lost += 1;
         }
         state.pending.push_back(entry);
-        drop(state);
+    }
+
+    /// Wakes the thread that writes.
+    pub(super) fn wake(&self) {
         self.changed.notify_all();
     }
 
@@ -68,16 +72,14 @@ impl Queue {
         state.lost += 1;
     }
 
-    /// Waits for the next decision.
-    pub(super) fn next(&self) -> Entry {
-        let mut state = self.state();
-        loop {
-            if let Some(entry) = state.pending.pop_front() {
-                state.is_writing = true;
-                return entry;
-            }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
+    /// Waits for the next decisions, and returns all that there are, at most `limit`.
+    pub(super) fn next(&self, limit: usize) -> Vec<Entry> {
+        let is_empty = |state: &mut State| state.pending.is_empty();
+        let waited = self.changed.wait_while(self.state(), is_empty);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        state.is_writing = true;
+        let count = state.pending.len().min(limit);
+        state.pending.drain(..count).collect()
     }
 
     /// Returns how many decisions were dropped since the last call.
@@ -85,7 +87,7 @@ impl Queue {
         std::mem::take(&mut self.state().uncounted)
     }
 
-    /// Records that the decision of the last [`Self::next`] is written.
+    /// Records that the decisions of the last [`Self::next`] are written.
     pub(super) fn written(&self) {
         let mut state = self.state();
         state.is_writing = false;
@@ -111,6 +113,7 @@ impl Queue {
 
     /// Waits until everything is written, at most `limit`. Returns early while the log cannot be written.
     pub(super) fn wait_until_written(&self, limit: Duration) {
+        self.wake();
         let is_pending = |state: &mut State| (state.is_writing || !state.pending.is_empty()) && state.problem.is_none();
         drop(self.changed.wait_timeout_while(self.state(), limit, is_pending));
     }

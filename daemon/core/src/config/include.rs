@@ -12,8 +12,10 @@ use rolecall_protocol::{IncludePattern, IncludedPath, ProfileName, SourceName, i
 
 use super::file::{self, Digest};
 use super::included::{IncludeContext, IncludedFile, Origin, UserPin};
+use super::interner::Interner;
 use super::schema::{self, ProfileRules};
-use super::{Config, ConfigError, Interner, ProfileConfig, sections, unknown_source};
+use super::validate::unknown_source;
+use super::{Config, ConfigError, ProfileConfig, sections};
 
 /// The last valid text of each included file.
 #[derive(Debug, Default)]

@@ -16,8 +16,9 @@ use rolecall_protocol::{MAX_CONFIG_BYTES, ProfileName};
 use serde::de::DeserializeOwned;
 
 use super::included::{IncludeContext, IncludedFile, UserPin};
+use super::interner::Interner;
 use super::schema::{ProfileRules, RawIncluded, RawProfileSection, RawShared, check_size};
-use super::{Config, Interner, ProfileConfig};
+use super::{Config, ProfileConfig};
 
 /// The beginning of the sections that belong to one profile.
 const PROFILE_HEADERS: [&str; 2] = ["[profiles.", "[included."];
