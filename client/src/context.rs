@@ -52,8 +52,9 @@ impl Context {
         Ok(path)
     }
 
-    /// Prints one line with the mark of something done.
+    /// Prints a text with the mark of something done, wrapped between words on a terminal.
     pub(crate) fn print_done(&self, text: &str) -> Result<(), CliError> {
-        output::print(&format!("{} {text}\n", self.screen.tick()))
+        let lines = self.screen.paragraph(&format!("{} ", self.screen.tick()), text, "");
+        output::print(&(lines.join("\n") + "\n"))
     }
 }

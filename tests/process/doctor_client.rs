@@ -319,7 +319,7 @@ fn doctor_reads_unknown_and_broken_steps() {
     let found = json!({"step": "found", "finding": {"area": "moon", "name": "phase", "state": "full", "code": "x",
         "cause": "it is\u{1b}[2J full", "fix": "wait\u{7}"}});
     let failed = json!({"step": "failed", "error": {"code": "locked", "message": "prod: the agent is locked",
-        "hint": "Run: rolecall unlock"}});
+        "hint": "Run: rolecall unlock", "command": "rolecall unlock"}});
     let said = with_steps("0.1.0", false, Some(vec![json!({"step": "dance"}), found.clone(), failed]), &["prod"]);
     let text = &said.assert_code(1).stdout;
     assert!(text.contains("phase") && text.contains("it is\\u{1b}[2J full") && text.contains("wait\\u{7}"), "{text}");

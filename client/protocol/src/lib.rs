@@ -123,9 +123,9 @@
 //! {"error": {"code": "unknown_profile", "message": "there is no profile \"prdo\"", "hint": "Did you mean prod?"}}
 //! ```
 //!
-//! `message` and `hint` are for the user; `code` decides what the client does. `"automatic_retry": true` beside them
-//! means that the daemon retries by itself and that the hint says so. Every command prints an error that it does not
-//! handle itself and ends with the exit code of the error:
+//! `message` and `hint` are for the user; `code` decides what the client does. If the hint is a command, `command` has it
+//! without the words before it. `"automatic_retry": true` means that the daemon retries by itself and that the hint says
+//! so. Every command prints an error that it does not handle itself and ends with the exit code of the error:
 //!
 //! | `code` | HTTP | exit code | what the client does besides printing it |
 //! |---|---|---|---|
@@ -204,6 +204,7 @@ mod event;
 mod exec;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod hint;
 mod include;
 mod keys;
 pub mod location;
@@ -241,6 +242,7 @@ pub use entry_key::{ENTRY_KEY_HEADER, ENTRY_KEY_VARIABLE, EntryKey, EntryProof, 
 pub use error::{ErrorBody, ErrorClass, ErrorCode, ErrorResponse, join_sentences};
 pub use event::{Event, EventKind};
 pub use exec::{EXEC_INFO_VARIABLE, ExecApiVersion, ExecCluster, ExecCredential, ExecInfo, ExecInfoError};
+pub use hint::Hint;
 pub use include::{IncludePattern, IncludedPath, InvalidIncludePattern, MAX_INCLUDED_FILES, included_paths};
 pub use keys::{KeyForgotten, KeyList, KeyRotated, KeyStatus, PutKey};
 pub use lock::{LockRequest, LockStatus, UnlockRequest};

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rolecall_protocol::{ErrorBody, ErrorCode, LockStatus, Secret};
+use rolecall_protocol::{ErrorBody, ErrorCode, Hint, LockStatus, Secret};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -238,7 +238,7 @@ impl Lock {
     pub fn locked_error(&self) -> ErrorBody {
         match self.damage() {
             Some(error) => error.body(),
-            None => ErrorBody::new(ErrorCode::Locked, "the agent is locked").hint("Run: rolecall unlock"),
+            None => ErrorBody::new(ErrorCode::Locked, "the agent is locked").hint(Hint::command("rolecall unlock")),
         }
     }
 

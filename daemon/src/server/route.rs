@@ -7,7 +7,7 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::header::{HOST, TRANSFER_ENCODING};
 use hyper::{Request, StatusCode};
-use rolecall_protocol::{Endpoint, ErrorBody, ErrorCode, PROTOCOL_HEADER, PROTOCOL_VERSION};
+use rolecall_protocol::{Endpoint, ErrorBody, ErrorCode, Hint, PROTOCOL_HEADER, PROTOCOL_VERSION};
 
 use tokio::sync::SemaphorePermit;
 
@@ -108,7 +108,7 @@ fn check_protocol(request: &Request<Incoming>) -> Result<(), HttpError> {
                 env!("CARGO_PKG_VERSION")
             ),
         )
-        .hint("Run: rolecall agent restart")
+        .hint(Hint::command("rolecall agent restart"))
         .into()),
     }
 }

@@ -8,7 +8,7 @@ use rolecall_aws::role_failure::{RoleFailureReason, TrustPolicyReading};
 use rolecall_aws::sts::MfaCode;
 use rolecall_core::config::inputs::StepInputs;
 use rolecall_harness::{AccessKey, DeniedBy, Op, PolicyType, Role};
-use rolecall_protocol::Secret;
+use rolecall_protocol::{Hint, Secret};
 use serde_json::json;
 
 use crate::fixture::{REGION, ROLE};
@@ -47,7 +47,7 @@ fn external_id_missing_and_different() {
     let failure = account.failure();
     assert_eq!(failure.reason, RoleFailureReason::ExternalId);
     assert!(failure.cause.ends_with("requires another external id"), "{}", failure.cause);
-    assert!(failure.fix.unwrap().contains("external_id"));
+    assert!(failure.fix.unwrap().as_str().contains("external_id"));
     account.step.external_id = Some(SECRET_ID.parse().unwrap());
     account.assert_fixed_by(|role| role);
 }
@@ -57,7 +57,7 @@ fn mfa_required_by_the_trust_policy() {
     let account = Account::new(|role| role.trusts(USER).requires_mfa());
     let failure = account.failure();
     assert_eq!(failure.reason, RoleFailureReason::Mfa);
-    let fix = failure.fix.unwrap();
+    let fix = failure.fix.unwrap().to_string();
     assert!(fix.contains("mfa_serial") && fix.ends_with("rolecall login work"), "{fix}");
     let recent = Account::new(|role| role.trusts(USER).requires_mfa_within(Duration::from_hours(1)));
     assert_eq!(recent.failure().reason, RoleFailureReason::Mfa);
@@ -88,7 +88,7 @@ fn session_name_and_tag_that_the_trust_policy_requires() {
     let account = Account::new(|role| role.trusts(USER).requires_tag("team", "blue"));
     let failure = account.failure();
     assert_eq!(failure.reason, RoleFailureReason::SessionTags);
-    assert_eq!(failure.fix.as_deref(), Some("Set the tag \"team\" in tags of the profile."));
+    assert_eq!(failure.fix.as_ref().map(Hint::as_str), Some("Set the tag \"team\" in tags of the profile."));
 }
 
 #[test]
@@ -196,16 +196,19 @@ fn role_that_does_not_exist_suggests_one() {
     account.step = step("arn:aws:iam::111122223333:role/develoeprs");
     let failure = account.failure();
     assert_eq!((failure.reason, failure.trust_policy), (RoleFailureReason::RoleNotFound, TrustPolicyReading::NoRole));
-    assert_eq!(failure.fix.as_deref(), Some("Did you mean developers? Set role_arn of the profile."));
+    assert_eq!(failure.fix.as_ref().map(Hint::as_str), Some("Did you mean developers? Set role_arn of the profile."));
     // The role has another path.
     account.step = step("arn:aws:iam::111122223333:role/team/developers");
     let failure = account.failure();
     assert_eq!(failure.reason, RoleFailureReason::RoleNotFound);
-    assert!(failure.fix.unwrap().starts_with(&format!("Did you mean {ROLE}?")));
+    assert!(failure.fix.unwrap().as_str().starts_with(&format!("Did you mean {ROLE}?")));
     // Without the permission to list roles, there is no suggestion.
     account.aws.deny(USER, "iam:ListRoles");
     account.step = step("arn:aws:iam::111122223333:role/develoeprs");
-    assert_eq!(account.failure().fix.as_deref(), Some("Set role_arn of the profile to a role that exists."));
+    assert_eq!(
+        account.failure().fix.as_ref().map(Hint::as_str),
+        Some("Set role_arn of the profile to a role that exists.")
+    );
 }
 
 #[test]
@@ -234,7 +237,7 @@ fn role_of_another_account_needs_both_statements() {
         ["an administrator of the AWS account 444455556666", "an administrator of the AWS account 111122223333"]
     );
     assert_eq!(account.aws.calls(Op::GetRole), 0);
-    assert!(failure.fix.unwrap().contains("external id or MFA"));
+    assert!(failure.fix.unwrap().as_str().contains("external id or MFA"));
 }
 
 #[test]
@@ -254,7 +257,7 @@ fn credentials_that_aws_rejects_by_kind() {
     account.aws.expire_sessions(ROLE);
     let failure = account.failure();
     assert_eq!(
-        (failure.reason, failure.fix.as_deref()),
+        (failure.reason, failure.fix.as_ref().map(Hint::as_str)),
         (RoleFailureReason::CredentialsExpired, Some("rolecall login work"))
     );
     account.base = AccessKey { secret: "x".repeat(40), ..account.user.clone() };

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rolecall_harness::{Op, Role};
 use rolecall_protocol::{
-    AccessQuery, DoctorRequest, DoctorStep, Endpoint, ErrorCode, Finding, FindingArea, FindingState, LockRequest,
+    AccessQuery, DoctorRequest, DoctorStep, Endpoint, ErrorCode, Finding, FindingArea, FindingState, Hint, LockRequest,
 };
 use rolecalld::services::lock::Locker;
 use tokio::sync::mpsc;
@@ -154,7 +154,7 @@ fn cluster_of_other_region_is_found_without_a_kubeconfig() {
     let findings = diagnose_with(&fixture, DoctorRequest::default());
     let last = findings.last().unwrap();
     assert_eq!(last.code, "cluster_in_other_region", "{findings:#?}");
-    assert!(last.fix.as_deref().unwrap().contains("region = \"eu-west-1\""), "{last:#?}");
+    assert!(last.fix.as_ref().map(Hint::as_str).unwrap().contains("region = \"eu-west-1\""), "{last:#?}");
 }
 
 /// A role of another account than the cluster's, which EKS therefore does not find.
@@ -191,7 +191,7 @@ fn kubeconfig_without_entry_leaves_the_api_server_unchecked() {
     let findings = diagnose_with(&fixture, DoctorRequest::default());
     let last = findings.last().unwrap();
     assert_eq!((last.state, last.code.as_str()), (FindingState::NotChecked, "no_kubeconfig_entry"), "{findings:#?}");
-    assert_eq!(last.fix.as_deref(), Some("rolecall kubeconfig prod"));
+    assert_eq!(last.fix.as_ref().map(Hint::as_str), Some("rolecall kubeconfig prod"));
     let mut request = DoctorRequest { api_server: Some(api_server(&fixture)), ..DoctorRequest::default() };
     request.api_server.as_mut().unwrap().server = "https://evil.example.com".to_owned();
     let findings = diagnose_with(&fixture, request);

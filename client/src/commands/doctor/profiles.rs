@@ -1,6 +1,7 @@
 //! Whether each profile's entry in the kubeconfig runs Rolecall and gets a token by the pin and the entry key, and whether a
 //! forged one does not.
 
+use rolecall_protocol::Hint;
 use std::path::{Path, PathBuf};
 
 use super::checked::{Checked, Repair};
@@ -35,12 +36,12 @@ impl<'a> Subject<'a> {
 
     fn warning(&self, code: &str, cause: impl AsRef<str>, consequence: &str) -> Checked {
         let checked = Checked::warning(format!("profile {}", self.profile), code, cause);
-        checked.consequence(consequence).fix(&self.write).profile(self.profile)
+        checked.consequence(consequence).fix(Hint::command(&self.write)).profile(self.profile)
     }
 
     fn problem(&self, code: &str, cause: impl AsRef<str>, consequence: &str) -> Checked {
         let checked = Checked::problem(format!("profile {}", self.profile), code, cause);
-        checked.consequence(consequence).fix(&self.write).profile(self.profile)
+        checked.consequence(consequence).fix(Hint::command(&self.write)).profile(self.profile)
     }
 
     /// Writing the entry again, which keeps its cluster.
@@ -87,12 +88,13 @@ fn other_program(profile: &str, entry: Option<&InstalledEntry>, contexts: &[Cont
     let subject = Subject::new(profile);
     let checked = subject.problem("context_of_other_tool", cause, "kubectl uses other credentials with this context.");
     Some(if user == kubeconfig::user_name(profile) {
-        checked.fix(format!(
+        checked.fix(Hint::command(format!(
             "kubectl config delete-user {user} && kubectl config delete-context {profile} && {}",
             subject.write
-        ))
+        )))
     } else {
-        checked.fix(format!("kubectl config rename-context {profile} {profile}-other && {}", subject.write))
+        checked
+            .fix(Hint::command(format!("kubectl config rename-context {profile} {profile}-other && {}", subject.write)))
     })
 }
 
@@ -101,7 +103,7 @@ fn finding(profile: &str, config: &ConfigFile, entry: Option<&InstalledEntry>) -
     let Some(pinned) = config.profile_in_force(profile) else {
         let cause = "the profile has no cluster, region or source";
         let checked = subject.problem(INCOMPLETE, cause, "It gets no token.");
-        return checked.fix("rolecall config check");
+        return checked.fix(Hint::command("rolecall config check"));
     };
     let repair = entry.and_then(|entry| is_pinned(&pinned, entry).then(|| subject.repair()));
     if let Some(problem) = entry.and_then(|entry| missing_command(&subject, entry)) {
@@ -366,7 +368,7 @@ mod tests {
             (found.state(), found.finding.cause.as_str()),
             (FindingState::Warning, "it has no pin (server, ca_sha256)")
         );
-        assert_eq!(found.finding.fix.as_deref(), Some("rolecall kubeconfig prod"));
+        assert_eq!(found.finding.fix.as_ref().map(Hint::as_str), Some("rolecall kubeconfig prod"));
     }
 
     #[test]
