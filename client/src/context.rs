@@ -8,6 +8,7 @@ use rolecall_protocol::location;
 use crate::daemon::{CallError, Daemon, IfAbsent};
 use crate::environment::Environment;
 use crate::error::CliError;
+use crate::format_time;
 use crate::output;
 use crate::terminal::style::Screen;
 
@@ -29,7 +30,7 @@ impl Context {
     pub(crate) fn new(read_environment: fn() -> Environment) -> Self {
         let environment = read_environment();
         let screen = Screen::detect(&environment);
-        Self { environment, screen, zone: TimeZone::system(), read_environment }
+        Self { environment, screen, zone: format_time::local_zone(), read_environment }
     }
 
     /// The daemon. A call starts it if it does not run.

@@ -113,6 +113,12 @@ impl CliError {
         self.untouched(Untouched::NothingWritten)
     }
 
+    /// States before the hint what the command has changed already. Replaces a statement that it changed nothing.
+    #[must_use]
+    pub(crate) fn after_change(self, changed: &str) -> Self {
+        self.untouched(None).with_hint_prefix(changed)
+    }
+
     /// Whether nothing is to be printed.
     pub(crate) const fn is_silent(&self) -> bool {
         self.message.is_empty()

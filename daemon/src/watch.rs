@@ -17,8 +17,9 @@ use rolecall_core::clock::next_minute;
 /// How long further changes are collected after one (B16).
 const DEBOUNCE_TIME: Duration = Duration::from_millis(200);
 
-/// How often to check without a report of a change: network file systems report none.
-const CHECK_INTERVAL: Duration = Duration::from_mins(5);
+/// How many further minutes pass before a check without a report of a change: network file systems report none. It comes at the end
+/// of a minute, with the other checks of the daemon, so that an idle one wakes up once.
+const CHECK_PAUSE: Duration = Duration::from_mins(4);
 
 /// Sends a message for each change in one of the folders, until the watcher is dropped.
 pub fn watch(folders: &[PathBuf], changes: mpsc::Sender<()>) -> notify::Result<RecommendedWatcher> {
@@ -75,7 +76,7 @@ impl<F: Fn() -> Vec<PathBuf> + Send + Sync + 'static, C: Fn() + Send + Sync + 's
                         while changes.try_recv().is_ok() {}
                     }
                     () = tokio::time::sleep_until(next_minute()), if watcher.is_none() => {}
-                    () = tokio::time::sleep(CHECK_INTERVAL) => {}
+                    () = tokio::time::sleep_until(next_minute() + CHECK_PAUSE) => {}
                 }
             }
         }

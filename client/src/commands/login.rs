@@ -7,6 +7,7 @@ use crate::cli::Login;
 use crate::clock;
 use crate::context::Context;
 use crate::error::CliError;
+use crate::format_time;
 use crate::login::browser;
 use crate::login::flow::{self, LoginOptions};
 use crate::login::outcome::end_text;
@@ -49,7 +50,7 @@ fn nothing_needed(status: &Status, json: bool, context: &Context) -> Result<(), 
     if json {
         return output::print_data(DataFormat::Json, &status.sources);
     }
-    let (now, zone) = (clock::now(), TimeZone::system());
+    let (now, zone) = (clock::now(), format_time::local_zone());
     if status.sources.is_empty() {
         output::print_note("no source is configured, so there is nothing to log in to");
         return Ok(());

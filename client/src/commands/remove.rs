@@ -42,11 +42,15 @@ pub(crate) fn run(wanted: &Remove, context: &Context) -> Result<(), CliError> {
         let outcome = kubeconfig::remove(&files, &names)?;
         Some((files, outcome))
     };
-    config_file::edit(&path, |file| {
+    let removed = config_file::edit(&path, |file| {
         for name in &names {
             file.remove_profile(name.as_str());
         }
         Ok::<(), CliError>(())
+    });
+    removed.map_err(|error| match outcome.as_ref().map(|(_, outcome)| outcome.written.files.as_slice()) {
+        None | Some([]) => error,
+        Some(changed) => error.after_change(&format!("The contexts were removed from {} already", list(changed))),
     })?;
     Daemon::reload();
     for name in &names {

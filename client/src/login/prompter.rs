@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::Timestamp;
 use nix::sys::signal::Signal;
 use rolecall_protocol::{ErrorBody, ErrorCode, MfaSerial, Secret, SourceName, join_sentences, sanitize_for_terminal};
 
@@ -233,7 +233,7 @@ impl Prompter {
             self.print("this login was started earlier, here or in another terminal; confirm it once for all");
         }
         if !self.line.is_live() {
-            let end = format_time::short_time(clock::now(), page.expires, &TimeZone::system());
+            let end = format_time::short_time(clock::now(), page.expires, &format_time::local_zone());
             self.print(&format!("waiting for that, until {end}"));
         }
     }

@@ -192,7 +192,7 @@ impl Lock {
             (_, None) => Ok(()),
             (None, Some(_)) => Err("no state folder".to_owned()),
             (Some(path), Some(stored)) => {
-                file::write(path, &stored).map_err(|error| format!("{}: {error}", path.display()))
+                file::save(path, &stored).map_err(|error| format!("{}: {error}", path.display()))
             }
         };
         if let Err(error) = &written {
