@@ -17,10 +17,8 @@ const MAX_ZONE_BYTES: u64 = 1024 * 1024;
 /// would read to its end.
 pub(crate) fn local_zone() -> TimeZone {
     #[allow(clippy::disallowed_methods)] // jiff reads the variable too
-    match std::env::var_os("TZ").is_some_and(|name| leads_to_no_zone(&name)) {
-        true => TimeZone::UTC,
-        false => TimeZone::system(),
-    }
+    let is_unusable = std::env::var_os("TZ").is_some_and(|name| leads_to_no_zone(&name));
+    if is_unusable { TimeZone::UTC } else { TimeZone::system() }
 }
 
 fn leads_to_no_zone(name: &OsStr) -> bool {

@@ -59,9 +59,13 @@ pub(crate) fn run(wanted: &Kubeconfig, context: &Context) -> Result<(), CliError
         }
     } else if !found.is_empty() {
         let current = names.first().filter(|_| wanted.make_current).map(ProfileName::as_str);
-        let outcome = kubeconfig::upsert(&files, &entries, current).map_err(|error| match is_stored {
-            true => CliError::from(error).after_change("The configuration has the new pins and entry keys already"),
-            false => error.into(),
+        let outcome = kubeconfig::upsert(&files, &entries, current).map_err(|error| {
+            let error = CliError::from(error);
+            if is_stored {
+                error.after_change("The configuration has the new pins and entry keys already")
+            } else {
+                error
+            }
         })?;
         print_notes(&outcome.written.notes);
         let lines = outcome.entries.iter().map(|entry| entry_line(entry, context));

@@ -41,6 +41,12 @@ use rolecall_aws::client::Aws;
 
 pub use lint::lint;
 
+/// Runs work on an aws-auth on a thread of its own: one of 1 MiB takes seconds, and one thread serves all requests.
+async fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ErrorBody> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| ErrorBody::new(ErrorCode::Internal, "reading aws-auth failed"))
+}
+
 /// Calls of one request to AWS at the same time.
 const MAX_PARALLEL_CALLS: usize = 8;
 

@@ -154,15 +154,12 @@ impl Parser {
             return Ok(());
         }
         self.indent = indent;
-        match section_name(text) {
-            Some(name) => {
-                self.begin_section(name, number)?;
-                self.add_to_count(SECTION_WEIGHT)
-            }
-            None => {
-                self.begin_setting(text, number)?;
-                self.add_to_count(1)
-            }
+        if let Some(name) = section_name(text) {
+            self.begin_section(name, number)?;
+            self.add_to_count(SECTION_WEIGHT)
+        } else {
+            self.begin_setting(text, number)?;
+            self.add_to_count(1)
         }
     }
 

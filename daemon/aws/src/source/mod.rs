@@ -220,9 +220,9 @@ impl Sources {
         let (files, name) = (self.aws.files().clone(), profile.to_owned());
         let found = SharedConfig::query(self.aws.files(), move |config| match config.profile(&name) {
             Some(_) => Ok(read(config)),
-            None => Err(no_profile(&files, &name, config)),
+            None => Err(Box::new(no_profile(&files, &name, config))),
         });
-        found.await?
+        found.await?.map_err(|error| *error)
     }
 }
 

@@ -55,7 +55,7 @@ pub(super) async fn handle(
             access::change(context, (endpoint, client), name, &body, AccessService::recover)
         }
         Endpoint::Doctor(name) => doctor::handle(context, (endpoint, client), name, &body),
-        Endpoint::AccessLint => json(lint(&parse(&body)?)),
+        Endpoint::AccessLint => json(lint(parse(&body)?).await),
         Endpoint::Discover => discover::handle(context, (endpoint, client), &body),
         Endpoint::Profile(name) => json(agent.status.profile(name)),
         Endpoint::Keys => json(agent.keys.keys().await),

@@ -12,7 +12,7 @@ use rolecall_protocol::{
 use super::connection::ClusterConnection;
 use super::error::{finding, kubernetes_error};
 use super::rbac::{self, Rights, Subject};
-use super::{AccessService, AgentError, principals, reading};
+use super::{AccessService, AgentError, compute, principals, reading};
 
 /// The namespace of the questions if the request names none.
 const DEFAULT_NAMESPACE: &str = "default";
@@ -51,10 +51,11 @@ async fn explain(
     }
     read.unread.extend(answers.unread.clone());
     let is_own = principal.canonical().is_same(&own.canonical());
-    let explanation = read.reading.explain(&principal);
+    let (mode, reading, explained) = (read.reading.mode, read.reading, principal.clone());
+    let explanation = compute(move || reading.explain(&explained)).await?;
     let mut explained = AccessExplained {
         principal: principal.to_string(),
-        mode: read.reading.mode,
+        mode,
         rows: explanation.rows,
         can_enter: explanation.can_enter,
         reasons: explanation.reasons,

@@ -7,13 +7,17 @@ use rolecall_core::cluster_access::principal::Principal;
 use rolecall_core::cluster_access::reading::{AwsAuthState, Reading};
 use rolecall_protocol::{AccessLintRequest, AccessLinted, AccessRow, ErrorBody, ErrorCode};
 
-use super::AgentError;
+use super::{AgentError, compute};
 
 /// The partition of a file without a valid ARN.
 const DEFAULT_PARTITION: &str = "aws";
 
 /// Reads an aws-auth as the authenticator does, and lists what is wrong with it. Errors if the text is not one.
-pub fn lint(request: &AccessLintRequest) -> Result<AccessLinted, AgentError> {
+pub async fn lint(request: AccessLintRequest) -> Result<AccessLinted, AgentError> {
+    compute(move || lint_text(&request)).await.map_err(AgentError)?
+}
+
+fn lint_text(request: &AccessLintRequest) -> Result<AccessLinted, AgentError> {
     let data = manifest::data_of(&request.text)
         .map_err(|error| AgentError(ErrorBody::new(ErrorCode::AccessRefused, error.to_string())))?;
     let mut reading = Reading {
@@ -38,7 +42,7 @@ mod tests {
     use super::*;
 
     fn linted(text: &str) -> Result<AccessLinted, AgentError> {
-        lint(&AccessLintRequest { text: text.to_owned() })
+        lint_text(&AccessLintRequest { text: text.to_owned() })
     }
 
     #[test]
