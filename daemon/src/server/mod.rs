@@ -2,6 +2,7 @@
 //!
 //! A connection passes `accept → peer check → limits → hyper → route → endpoint`; each step may end it.
 
+mod body;
 mod endpoints;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
@@ -32,6 +33,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::agent::Agent;
 use crate::handover::Program;
+use body::LargeBodies;
 use peer::{AuthorizedStream, Peer};
 use places::{Place, Places};
 use response::HttpResponse;
@@ -46,8 +48,6 @@ const MAX_HEADERS: usize = 32;
 const MAX_CONNECTIONS: usize = 1024;
 /// Connections that stream events or login steps.
 const MAX_WATCHERS: usize = 32;
-/// Requests with a large body at the same time, from the body's first byte to the response (L4).
-const MAX_LARGE_REQUESTS: usize = 4;
 /// How long one write of a response may take (L1): a client that stops reading is disconnected.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// File descriptors that are reserved for AWS, files and children (L3).
@@ -82,8 +82,7 @@ pub struct Context {
     pub restart: Option<Restart>,
     /// Limits streams, which must not use up all connections.
     watchers: Arc<Semaphore>,
-    /// Limits the memory for large bodies and what is parsed from them.
-    large_requests: Arc<Semaphore>,
+    large_bodies: LargeBodies,
 }
 
 /// What a restart needs.
@@ -233,8 +232,7 @@ impl Context {
     #[must_use]
     pub fn new(agent: Arc<Agent>, stop: CancellationToken, restart: Option<Restart>) -> Self {
         let watchers = Arc::new(Semaphore::new(MAX_WATCHERS));
-        let large_requests = Arc::new(Semaphore::new(MAX_LARGE_REQUESTS));
-        Self { agent, stop, leaving: CancellationToken::new(), restart, watchers, large_requests }
+        Self { agent, stop, leaving: CancellationToken::new(), restart, watchers, large_bodies: LargeBodies::new() }
     }
 
     async fn ending(&self) -> ServerEnd {

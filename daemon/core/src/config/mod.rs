@@ -50,6 +50,8 @@ const DEFAULT_DURATION: Duration = Duration::from_hours(1);
 const DEFAULT_KEEP_WARM: Duration = Duration::from_hours(8);
 /// The default template of the session name, which CloudTrail shows.
 pub const DEFAULT_SESSION_NAME: &str = "{user}@{host}";
+/// The limit of profiles, those of included files among them. A validated one needs up to 2 KB.
+pub const MAX_PROFILES: usize = 20_000;
 /// The limit of roles in a profile.
 const MAX_STEPS: usize = 5;
 
@@ -249,15 +251,15 @@ impl Config {
 
     /// Parses a configuration, and returns what its included files need. `path` is for the error only.
     pub(crate) fn parse_with_context(path: &Path, text: &str) -> Result<(Self, IncludeContext), ConfigError> {
-        match Self::parse_by_section(text) {
-            Some(parsed) => Ok(parsed),
-            None => Self::parse_whole(path, text),
+        match Self::parse_by_section(path, text) {
+            Err(_) if schema::is_small(text) => Self::parse_whole(path, text),
+            parsed => parsed,
         }
     }
 
-    /// Parses a configuration in little memory. `None` if it is invalid or has an unusual layout.
-    pub(crate) fn parse_by_section(text: &str) -> Option<(Self, IncludeContext)> {
-        sections::read(&mut Cursor::new(text))
+    /// Parses a configuration in little memory. Errors if it is invalid or has an unusual layout.
+    pub(crate) fn parse_by_section(path: &Path, text: &str) -> Result<(Self, IncludeContext), ConfigError> {
+        sections::read(path, &mut Cursor::new(text))
     }
 
     /// Parses a configuration as one document, which gives errors with line and key.
