@@ -26,6 +26,8 @@ const MAX_BYTES: u64 = 8 * 1024 * 1024;
 const MAX_PENDING: usize = 1024;
 /// The pause after a failed write.
 const RETRY_PAUSE: Duration = Duration::from_secs(2);
+/// How often a file that cannot be written is opened again without a decision.
+const CHECK_INTERVAL: Duration = Duration::from_mins(1);
 /// How many refusals a minute are recorded. A client that is refused again and again must not push out what was allowed.
 const MAX_REFUSALS_A_MINUTE: u32 = 120;
 /// How many parents of a client are recorded.
@@ -122,8 +124,13 @@ impl AuditLog {
 /// Writes the decisions of the queue, one after another, as long as the process runs.
 fn write_all(shared: &Shared, path: &Path) {
     let (mut file, mut syslog) = (None, Syslog::default());
+    // The status shows a log that cannot be opened before the first decision.
+    check(&mut file, path, &shared.queue);
     loop {
-        let Entry { mut record, client } = shared.queue.next();
+        let Some(Entry { mut record, client }) = shared.queue.next(CHECK_INTERVAL) else {
+            check(&mut file, path, &shared.queue);
+            continue;
+        };
         record.parents = client.as_ref().map(parents).unwrap_or_default();
         loop {
             // More decisions may be lost while this one waits for the disk.
@@ -141,6 +148,20 @@ fn write_all(shared: &Shared, path: &Path) {
             std::thread::sleep(RETRY_PAUSE);
         }
         shared.queue.written();
+    }
+}
+
+/// Opens the file if it is not open.
+fn check(file: &mut Option<LogFile>, path: &Path, queue: &Queue) {
+    if file.is_some() {
+        return;
+    }
+    match LogFile::new(path, MAX_BYTES) {
+        Ok(log) => {
+            *file = Some(log);
+            queue.written();
+        }
+        Err(error) => queue.failed(&error.to_string()),
     }
 }
 
@@ -250,7 +271,8 @@ mod tests {
         assert!(written[0].parents.len() <= MAX_PARENTS);
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         let status = audit.status().unwrap();
-        assert_eq!((status.file.as_str(), status.lost, status.problem), (path.to_str().unwrap(), 0, None));
+        let expected = AuditStatus { file: path.to_str().unwrap().to_owned(), lost: 0, waiting: 0, problem: None };
+        assert_eq!(status, expected);
     }
 
     /// Fault matrix row 107.
@@ -262,13 +284,17 @@ mod tests {
         std::fs::create_dir(&path).unwrap();
         let audit = AuditLog::default();
         audit.open(path.clone());
-        audit.record(entry("first"));
+        // Before the first decision.
         wait_until(|| audit.status().unwrap().problem.is_some());
+        audit.record(entry("first"));
+        // The thread has taken it.
+        wait_until(|| audit.0.queue.is_writing());
         for number in 0..MAX_PENDING + 7 {
             audit.record(entry(&number.to_string()));
         }
         audit.flush(HANG_GUARD);
-        assert_eq!(audit.status().unwrap().lost, 7);
+        let status = audit.status().unwrap();
+        assert_eq!((status.lost, status.waiting), (7, MAX_PENDING as u64 + 1));
         std::fs::remove_dir(&path).unwrap();
         wait_until(|| audit.status().unwrap().problem.is_none());
         audit.flush(HANG_GUARD);

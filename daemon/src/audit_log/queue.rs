@@ -68,15 +68,23 @@ impl Queue {
         state.lost += 1;
     }
 
-    /// Waits for the next decision.
-    pub(super) fn next(&self) -> Entry {
+    /// Waits for the next decision, at most `limit` while the log cannot be written.
+    pub(super) fn next(&self, limit: Duration) -> Option<Entry> {
         let mut state = self.state();
         loop {
             if let Some(entry) = state.pending.pop_front() {
                 state.is_writing = true;
-                return entry;
+                return Some(entry);
             }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            if state.problem.is_none() {
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let (woken, waited) = self.changed.wait_timeout(state, limit).unwrap_or_else(PoisonError::into_inner);
+            if waited.timed_out() {
+                return None;
+            }
+            state = woken;
         }
     }
 
@@ -85,7 +93,7 @@ impl Queue {
         std::mem::take(&mut self.state().uncounted)
     }
 
-    /// Records that the decision of the last [`Self::next`] is written.
+    /// Records that the log can be written, and that the decision of the last [`Self::next`] is, if there was one.
     pub(super) fn written(&self) {
         let mut state = self.state();
         state.is_writing = false;
@@ -117,7 +125,17 @@ impl Queue {
 
     pub(super) fn status(&self) -> Option<AuditStatus> {
         let state = self.state();
-        Some(AuditStatus { file: state.file.clone()?, lost: state.lost, problem: state.problem.clone() })
+        Some(AuditStatus {
+            file: state.file.clone()?,
+            lost: state.lost,
+            waiting: state.pending.len() as u64 + u64::from(state.is_writing),
+            problem: state.problem.clone(),
+        })
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_writing(&self) -> bool {
+        self.state().is_writing
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
