@@ -334,7 +334,10 @@ pub(crate) fn print(text: &str) -> ExitCode {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
+        Err(error) => {
+            print_error(&format!("rolecalld: cannot write to standard output: {error}"));
+            ExitCode::FAILURE
+        }
     }
 }
 
