@@ -20,7 +20,7 @@ use rolecalld::memory;
 use rolecalld::prompt_state;
 use rolecalld::server::socket::{self, BoundSocket, SocketClaim, SocketError};
 use rolecalld::server::socket_watch::socket_watch;
-use rolecalld::server::{Context, RESTART_TIMEOUT, Restart, Server, ServerEnd};
+use rolecalld::server::{self, Context, RESTART_TIMEOUT, Restart, Server, ServerEnd};
 use rolecalld::services::access::AccessSettings;
 use rolecalld::services::status::About;
 use sd_notify::NotifyState;
@@ -101,7 +101,8 @@ struct RestartInfo {
 }
 
 fn start(args: &Args, hardened: Hardened) -> anyhow::Result<()> {
-    // First, so that no other descriptor takes these numbers and none is inherited by a child.
+    server::check_file_limit()?;
+    // Before the agent, so that no other descriptor takes these numbers and none is inherited by a child.
     let (bound, snapshot, restarts) = match args.handover.as_ref().map(FdArgs::take).transpose()? {
         Some(state) => inherit(args, state)?,
         None => (bind(args)?, None, 0),

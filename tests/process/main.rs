@@ -50,6 +50,7 @@ mod keyring;
 mod keys;
 mod lock;
 mod login;
+mod limits;
 mod login_e2e;
 mod malformed_aws_responses;
 mod messages;

@@ -52,6 +52,11 @@ const MAX_WATCHERS: usize = 32;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// File descriptors that are reserved for AWS, files and children (L3).
 const RESERVED_FDS: u64 = 64;
+/// The file descriptors that the daemon needs: 24 without a request, [`MIN_CONNECTIONS`] and [`EXTRA_CONNECTIONS`], and some for
+/// AWS and files.
+const MIN_FDS: u64 = 48;
+/// Connections at the same time with few file descriptors.
+const MIN_CONNECTIONS: usize = 8;
 /// Connections beyond the places: those that get the response that there are too many, and those that lost their place and are
 /// not closed yet.
 const EXTRA_CONNECTIONS: usize = 8;
@@ -270,10 +275,33 @@ fn http_connection<S: AsyncRead + AsyncWrite + Unpin>(
         .serve_connection(TokioIo::new(stream), service)
 }
 
+/// The process may open too few files.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the limit of open files is {limit}, and the agent needs {MIN_FDS}: raise it where it is set (ulimit -n, LimitNOFILE)"
+)]
+pub struct FewDescriptors {
+    limit: u64,
+}
+
+/// Errors if the process may open fewer files than it needs to serve: it would start, and then accept no connection.
+pub fn check_file_limit() -> Result<(), FewDescriptors> {
+    match file_limit() {
+        limit if limit < MIN_FDS => Err(FewDescriptors { limit }),
+        _ => Ok(()),
+    }
+}
+
+fn file_limit() -> u64 {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
 /// Returns how many connections the file descriptors allow.
 fn capacity() -> usize {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
-    usize::try_from(limit.saturating_sub(RESERVED_FDS)).unwrap_or(MAX_CONNECTIONS).clamp(8, MAX_CONNECTIONS)
+    let limit = file_limit();
+    usize::try_from(limit.saturating_sub(RESERVED_FDS))
+        .unwrap_or(MAX_CONNECTIONS)
+        .clamp(MIN_CONNECTIONS, MAX_CONNECTIONS)
 }
 
 /// Adds a timeout to each write of a connection; hyper has timeouts for reads only.
