@@ -73,7 +73,11 @@ pub(crate) fn create_agent(args: &Args, about: About) -> anyhow::Result<Arc<Agen
     let (config, credentials) = location::aws_files()?;
     let clock = Clock::machine();
     let aws = Aws::new(AwsFiles { config, credentials, logins: location::aws_folder()? }, clock);
-    let agent = Agent::new(path, aws, local_user(), about);
+    Ok(Agent::new(path, aws, local_user(), about))
+}
+
+/// Opens the files that keep the lock, the decisions and the backups.
+pub(crate) fn open_state(agent: &Agent) {
     match location::state_folder() {
         Ok(folder) => {
             agent.lock.open(folder.join("lock.json"));
@@ -87,7 +91,6 @@ pub(crate) fn create_agent(args: &Args, about: About) -> anyhow::Result<Arc<Agen
         Ok(path) => agent.audit.log().open(path),
         Err(error) => tracing::warn!(%error, "no state folder, decisions are not recorded"),
     }
-    Ok(agent)
 }
 
 fn shown(path: &Path) -> String {
@@ -127,6 +130,7 @@ fn start(args: &Args, hardened: Hardened) -> anyhow::Result<()> {
         tracing::warn!(name, "ROLECALL_LOG_LEVEL ignored: it is not error, warn, info, debug or trace");
     }
     let agent = create_agent(args, About { socket: shown(&bound.path), log: log.map(shown), restarts })?;
+    open_state(&agent);
     create_config_folder(agent.config.path().parent().map(Into::into));
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     runtime.worker_threads(WORKER_THREADS).enable_all();
