@@ -178,14 +178,14 @@ fn status_names_an_audit_log_that_cannot_be_opened() {
         fixture.audit_log().display()
     );
     assert_eq!(shown, expected);
-    let doctor = fixture.rolecall(&["doctor", "-o", "json"]);
-    assert!(doctor.stdout.contains("\"audit_log_failed\""), "{}", doctor.stdout);
     fixture.token().assert_ok();
     while fixture.rolecall(&["status", "--json"]).json()["daemon"]["audit"]["waiting"] != 1 {
         std::thread::yield_now();
     }
     let shown = line().unwrap();
     assert!(shown.contains("; 1 decision not written yet. Run: "), "{shown}");
+    let doctor = fixture.rolecall(&["doctor", "-o", "json"]);
+    assert!(doctor.stdout.contains("\"audit_log_failed\""), "{}", doctor.stdout);
 }
 
 /// Fault matrix row 108.

@@ -289,17 +289,17 @@ fn large_drafts_need_at_most_64_mib() {
     let profiles = |count: usize| format!("{source}{}", (0..count).map(profile).collect::<String>());
     let ca = format!("certificate_authority_data = \"{}\"\n", "A".repeat(3_000));
     for (draft, expected) in [
-        ("[".repeat(8 << 20), "400"),
-        (format!("#{}", "a".repeat((8 << 20) - 1)), "400"),
-        (format!("a = \"{}\"", "\\n".repeat((4 << 20) - 8)), "400"),
-        (format!("a = [{}]", "1,".repeat(45_000)), "400"),
-        (format!("a = [{}]", "{b=1},".repeat(4_900)), "400"),
-        (format!("{}=1", vec!["a"; 90_000].join(".")), "400"),
-        ("a.b\n".repeat(1 << 21), "400"),
+        ("[".repeat(8 << 20), "409"),
+        (format!("#{}", "a".repeat((8 << 20) - 1)), "409"),
+        (format!("a = \"{}\"", "\\n".repeat((4 << 20) - 8)), "409"),
+        (format!("a = [{}]", "1,".repeat(45_000)), "409"),
+        (format!("a = [{}]", "{b=1},".repeat(4_900)), "409"),
+        (format!("{}=1", vec!["a"; 90_000].join(".")), "409"),
+        ("a.b\n".repeat(1 << 21), "409"),
         (profiles(20_000), "200"),
-        (format!("{}colour = 1\n", profiles(20_000)), "400"),
-        (format!("{source}{}", (0..2_500).map(|n| format!("{}{ca}", profile(n))).collect::<String>()), "400"),
-        (format!("{source}{}", (0..60_000).map(profile).collect::<String>()).split_at(8 << 20).0.to_owned(), "400"),
+        (format!("{}colour = 1\n", profiles(20_000)), "409"),
+        (format!("{source}{}", (0..2_500).map(|n| format!("{}{ca}", profile(n))).collect::<String>()), "409"),
+        (format!("{source}{}", (0..60_000).map(profile).collect::<String>()).split_at(8 << 20).0.to_owned(), "409"),
     ] {
         thread::scope(|scope| {
             let callers: Vec<_> = (0..8).map(|_| scope.spawn(|| check_draft(&fixture, &draft))).collect();

@@ -33,16 +33,15 @@ fn client_that_may_write_no_file_reports_it() {
     let fixture = Fixture::bare();
     fixture.rolecall(&["agent", "start"]).assert_ok();
     let said = fixture.sandbox.run(&mut limited(&fixture, "ulimit -f 0", &ADD));
-    let line = error_line(&said, 1);
-    assert!(line.contains("File too large"), "{line}");
+    said.assert_code(1);
+    assert!(said.stderr.contains("File too large") && said.stderr.lines().count() == 1, "{said}");
     assert!(!fixture.config_path().exists() && !fixture.sandbox.kubeconfig().exists());
 }
 
 /// The signal is the default again in a program that the client runs.
 #[test]
 fn program_that_may_write_no_file_is_ended_as_by_its_shell() {
-    let fixture = Fixture::configured();
-    fixture.token().assert_ok();
+    let fixture = Fixture::added();
     let program = ["sh", "-c", "exec head -c 100000 /dev/zero >large"];
     let arguments = [&["exec", "prod", "--"][..], &program].concat();
     let said = fixture.sandbox.run(&mut limited(&fixture, "cd && ulimit -f 16", &arguments));
