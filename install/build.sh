@@ -5,6 +5,8 @@
 #
 # The client is a static program where the C library allows it, with the flags of client.rustflags: kubectl starts it for
 # each token, and such a program starts faster. The daemon is dynamic, so that it resolves names as the system does.
+#
+# The programs contain no path of this computer: the same source, compiler and C compiler give the same bytes in every folder.
 
 set -eu
 
@@ -38,23 +40,35 @@ has_static_libc() {
     esac
 }
 
+# flags FLAG…: prints RUSTFLAGS and these flags in the form of CARGO_ENCODED_RUSTFLAGS, whose flags may contain spaces.
+flags() {
+    # shellcheck disable=SC2086 # RUSTFLAGS is a list
+    set -- ${RUSTFLAGS-} "$@" \
+        "--remap-path-prefix=$PWD=/rolecall" "--remap-path-prefix=$target=/target" \
+        "--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}/registry/src=/registry"
+    printf '%s' "$1"
+    shift
+    [ $# -eq 0 ] || printf '\037%s' "$@"
+}
+
 build_client() {
     if has_static_libc; then
         say building 'rolecall, the client (static)'
         # --target keeps the flags away from build scripts and macros.
-        RUSTFLAGS="${RUSTFLAGS:+$RUSTFLAGS }$(cat install/client.rustflags)" \
+        # shellcheck disable=SC2046 # a list
+        CARGO_ENCODED_RUSTFLAGS=$(flags $(cat install/client.rustflags)) \
             "$cargo" build --locked --profile client --target "$host" -p rolecall
         echo "$target/$host/client/rolecall"
     else
         say building 'rolecall, the client'
-        "$cargo" build --locked --profile client -p rolecall
+        CARGO_ENCODED_RUSTFLAGS=$(flags) "$cargo" build --locked --profile client -p rolecall
         echo "$target/client/rolecall"
     fi
 }
 
 build_daemon() {
     say building 'rolecalld, the daemon (takes some minutes the first time)'
-    "$cargo" build --locked --release -p rolecalld
+    CARGO_ENCODED_RUSTFLAGS=$(flags) "$cargo" build --locked --release -p rolecalld
     echo "$target/release/rolecalld"
 }
 

@@ -14,7 +14,7 @@ Formats, all by default:
   tar      rolecall-VERSION-ARCH-linux.tar.gz: programs, man pages, units, install.sh
   deb      Debian package (needs dpkg-dev)
   rpm      RPM package (needs rpmbuild)
-  sbom     software bill of materials: CycloneDX 1.5, JSON (needs cargo-cyclonedx; downloads and builds it once)
+  sbom     software bill of materials: CycloneDX 1.5, JSON
   recipes  Homebrew formula and AUR PKGBUILD for this version; with the source tarball that they build
 
 Options:
@@ -31,7 +31,6 @@ TEXT
 }
 
 readonly formats=(tar deb rpm sbom recipes)
-readonly cyclonedx_version=0.5.7
 
 main() {
   cd "$(dirname "$0")/.." || exit 1
@@ -85,6 +84,10 @@ find_programs() {
     client=$1/rolecall daemon=$1/rolecalld
   else
     { read -r client && read -r daemon; } < <(install/build.sh)
+    local path
+    for path in "$PWD/" "${CARGO_HOME:-$HOME/.cargo}/"; do
+      ! grep -alF "$path" "$client" "$daemon" || fail 1 "a program contains the path $path of this computer"
+    done
   fi
   [ -x "$client" ] && [ -x "$daemon" ] || fail 1 "there is no $client or no $daemon"
   [ "$("$client" --version)" = "rolecall $version" ] || fail 1 "$client is not version $version"
@@ -197,22 +200,13 @@ make_rpm() {
     --target "$machine" install/rpm/rolecall.spec
 }
 
+# From cargo tree: cargo metadata unites the features of all packages of the workspace, and names crates that are not in the programs.
 make_sbom() {
-  local cyclonedx folder=${ROLECALL_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/rolecall-tests}/cargo-cyclonedx-$cyclonedx_version
-  if ! cyclonedx=$(command -v cargo-cyclonedx); then
-    cyclonedx=$folder/bin/cargo-cyclonedx
-    [ -x "$cyclonedx" ] || cargo install --locked --quiet --root "$folder" --version "=$cyclonedx_version" cargo-cyclonedx
-  fi
-  # It writes beside each Cargo.toml, so it gets a copy.
-  mkdir -p "$work/sbom" && checkout ls-files -z | tar --create --null --files-from=- | tar --extract --directory="$work/sbom"
-  (cd "$work/sbom" && "$cyclonedx" cyclonedx --quiet --format json --spec-version 1.5 --target "$(rustc -vV | sed -n 's/^host: //p')" \
-    --no-build-deps)
   local program
-  for program in rolecall:client rolecalld:daemon; do
-    # Without the parts that differ in each run: serial number, time, and the path of the copy.
-    sed -e '/^ *"serialNumber":/d' -e "s|$work/sbom|/rolecall|g" \
-      -e "s|\"timestamp\": \"[^\"]*\"|\"timestamp\": \"$(date --utc --date="@$SOURCE_DATE_EPOCH" +%FT%TZ)\"|" \
-      "$work/sbom/${program#*:}/${program%:*}.cdx.json" >"$output/${program%:*}-$version.cdx.json"
+  for program in rolecall rolecalld; do
+    cargo tree --locked --package "$program" --edges normal --prefix depth --format '|{p}|{l}' |
+      awk -v date="$(date --utc --date="@$SOURCE_DATE_EPOCH" +%FT%TZ)" -f install/sbom.awk Cargo.lock - \
+        >"$output/$program-$version.cdx.json"
   done
 }
 

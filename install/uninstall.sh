@@ -13,9 +13,10 @@ Options:
   --prefix DIR   Where Rolecall is installed [default: ~/.local]
   -h, --help     Print this help
 
-Stops the daemon. Your configuration (~/.config/rolecall) and your kubeconfig stay unchanged. Contexts that rolecall wrote
-do not work without it. To remove them too, first run this for each name that `rolecall list` shows:
-  rolecall remove NAME
+Stops the daemon. Your configuration (~/.config/rolecall) and your kubeconfig
+stay unchanged. Contexts that run rolecall do not work without it, so first:
+  rolecall import --undo    restores the contexts that an import converted
+  rolecall remove NAME...   removes the others; rolecall list shows the names
 EOF
 }
 
@@ -110,9 +111,19 @@ fi
 
 cat <<'EOF'
 
-These stay unchanged: your configuration (~/.config/rolecall), the daemon's log and lock (~/.local/state/rolecall), your
-kubeconfig, access keys in the keyring, and AWS's own files.
-If your kubeconfig still has contexts of rolecall, either install it again and run for each: rolecall remove NAME
-or delete them with kubectl:
-  kubectl config delete-context NAME; kubectl config delete-cluster rolecall-NAME; kubectl config delete-user rolecall-NAME
+These stay unchanged: your configuration (~/.config/rolecall), the daemon's log
+and lock (~/.local/state/rolecall), your kubeconfig, access keys in the keyring,
+and AWS's own files.
 EOF
+kubeconfig=${KUBECONFIG:-$HOME/.kube/config}
+if grep -qsE 'command: .*rolecall' "${kubeconfig%%:*}"; then
+    cat <<EOF
+! ${kubeconfig%%:*} still has contexts that run rolecall.
+To restore or remove them, install it again and run:
+  rolecall import --undo; rolecall remove NAME...
+or delete them with kubectl:
+  kubectl config delete-context NAME
+  kubectl config delete-user rolecall-NAME
+  kubectl config delete-cluster rolecall-NAME
+EOF
+fi

@@ -45,10 +45,12 @@ const SILENT: [&str; 9] = ["trace", "debug", "info", "warn", "error", "cfg", "en
 const COMPARISONS: [&str; 6] = ["contains", "starts_with", "ends_with", "strip_prefix", "strip_suffix", "split_once"];
 
 /// Functions whose arguments have roles of their own.
-const ARGUMENTS: [(&str, &[&str]); 4] = [
+const ARGUMENTS: [(&str, &[&str]); 6] = [
     ("CliError::failed", &["message", "hint"]),
     ("CliError::new", &["exit", "message", "hint"]),
     ("ErrorBody::new", &["code", "message"]),
+    ("Hint::command", &["command"]),
+    ("Hint::text", &["hint"]),
     ("Notification::new", &["title", "body"]),
 ];
 

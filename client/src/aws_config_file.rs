@@ -1,5 +1,6 @@
 //! Adds an AWS profile to `~/.aws/config` whose `credential_process` is `rolecall credentials`. Every other line stays as it is.
 
+pub(crate) mod installed;
 pub(crate) mod permission_set;
 
 use std::path::{Path, PathBuf};
@@ -103,7 +104,7 @@ impl Entry {
         let own = SectionKind::Profile(self.name.clone());
         let Some(section) = sections.iter().find(|section| SectionKind::of(&section.name) == own) else {
             let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-            let gap = if text.trim().is_empty() { "" } else { "\n" };
+            let gap = if text.trim().is_empty() || text.ends_with("\n\n") { "" } else { "\n" };
             return Ok((format!("{text}{end}{gap}{}", self.text()), Installed::Added));
         };
         let foreign = || AwsConfigError::Foreign { path: path.to_owned(), line: section.line, name: self.name.clone() };
@@ -215,7 +216,8 @@ mod tests {
 
     #[test]
     fn added_to_keeps_every_other_line() {
-        for before in ["", "# mine\n[default]\nregion=x\n", "[profile a]\r\nregion = y\r\n[services s]\ns3 =\n  x = 1"]
+        for before in
+            ["", "# mine\n[default]\nregion=x\n", "[a]\n\n", "[profile a]\r\nregion = y\r\n[services s]\ns3 =\n  x = 1"]
         {
             let (text, installed) = added(before).unwrap();
             assert!(text.starts_with(before) && text.ends_with(SECTION), "{text}");

@@ -8,6 +8,7 @@ use rolecall_protocol::location;
 use crate::daemon::{CallError, Daemon, IfAbsent};
 use crate::environment::Environment;
 use crate::error::CliError;
+use crate::format_time;
 use crate::output;
 use crate::terminal::style::Screen;
 
@@ -29,7 +30,7 @@ impl Context {
     pub(crate) fn new(read_environment: fn() -> Environment) -> Self {
         let environment = read_environment();
         let screen = Screen::detect(&environment);
-        Self { environment, screen, zone: TimeZone::system(), read_environment }
+        Self { environment, screen, zone: format_time::local_zone(), read_environment }
     }
 
     /// The daemon. A call starts it if it does not run.
@@ -51,8 +52,9 @@ impl Context {
         Ok(path)
     }
 
-    /// Prints one line with the mark of something done.
+    /// Prints a text with the mark of something done, wrapped between words on a terminal.
     pub(crate) fn print_done(&self, text: &str) -> Result<(), CliError> {
-        output::print(&format!("{} {text}\n", self.screen.tick()))
+        let lines = self.screen.paragraph(&format!("{} ", self.screen.tick()), text, "");
+        output::print(&(lines.join("\n") + "\n"))
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use rolecall_protocol::location::LocationError;
-use rolecall_protocol::{ErrorBody, join_sentences, sanitize_for_terminal};
+use rolecall_protocol::{ErrorBody, Hint, join_sentences, sanitize_for_terminal};
 
 use crate::config_file::ConfigFileError;
 use crate::files::error::Untouched;
@@ -36,22 +36,22 @@ pub(crate) struct CliError {
     code: u8,
     message: String,
     untouched: Option<Untouched>,
-    hint: Option<String>,
+    hint: Option<Hint>,
 }
 
 impl CliError {
     /// An error with its hint. Each error of the client has one.
-    pub(crate) fn new(exit: Exit, message: impl AsRef<str>, hint: impl AsRef<str>) -> Self {
+    pub(crate) fn new(exit: Exit, message: impl AsRef<str>, hint: impl Into<Hint>) -> Self {
         Self {
             code: exit as u8,
             message: sanitize_for_terminal(message.as_ref()),
             untouched: None,
-            hint: Some(sanitize_for_terminal(hint.as_ref())),
+            hint: Some(hint.into()),
         }
     }
 
     /// Refused or failed: the most common kind.
-    pub(crate) fn failed(message: impl AsRef<str>, hint: impl AsRef<str>) -> Self {
+    pub(crate) fn failed(message: impl AsRef<str>, hint: impl Into<Hint>) -> Self {
         Self::new(Exit::Failed, message, hint)
     }
 
@@ -79,22 +79,25 @@ impl CliError {
     #[must_use]
     pub(crate) fn with_hint_suffix(mut self, more: &str) -> Self {
         if !self.is_silent() {
-            self.hint = Some(self.hint.map_or_else(|| more.to_owned(), |hint| join_sentences(&hint, Some(more))));
+            self.hint = Some(match self.hint {
+                Some(hint) => join_sentences(&hint.to_string(), Some(more)).into(),
+                None => more.into(),
+            });
         }
         self
     }
 
     /// Replaces the hint.
     #[must_use]
-    pub(crate) fn with_hint(self, hint: &str) -> Self {
-        if self.is_silent() { self } else { Self { untouched: None, hint: Some(hint.to_owned()), ..self } }
+    pub(crate) fn with_hint(self, hint: impl Into<Hint>) -> Self {
+        if self.is_silent() { self } else { Self { untouched: None, hint: Some(hint.into()), ..self } }
     }
 
     /// Adds a sentence before the hint, so that a command at the end of the line can be copied.
     #[must_use]
     pub(crate) fn with_hint_prefix(mut self, more: &str) -> Self {
         if !self.is_silent() {
-            self.hint = Some(join_sentences(&sanitize_for_terminal(more), self.hint.as_deref()));
+            self.hint = Some(join_sentences(more, self.hint.as_ref()).into());
         }
         self
     }
@@ -113,6 +116,12 @@ impl CliError {
         self.untouched(Untouched::NothingWritten)
     }
 
+    /// States before the hint what the command has changed already. Replaces a statement that it changed nothing.
+    #[must_use]
+    pub(crate) fn after_change(self, changed: &str) -> Self {
+        self.untouched(None).with_hint_prefix(changed)
+    }
+
     /// Whether nothing is to be printed.
     pub(crate) const fn is_silent(&self) -> bool {
         self.message.is_empty()
@@ -124,8 +133,8 @@ impl CliError {
     }
 
     /// What the user does next.
-    pub(crate) fn hint(&self) -> Option<&str> {
-        self.hint.as_deref()
+    pub(crate) const fn hint(&self) -> Option<&Hint> {
+        self.hint.as_ref()
     }
 
     /// The exit code.
@@ -137,7 +146,7 @@ impl CliError {
 impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let untouched = self.untouched.map(Untouched::text);
-        f.write_str(&join_sentences(&join_sentences(&self.message, untouched), self.hint.as_deref()))
+        f.write_str(&join_sentences(&join_sentences(&self.message, untouched), self.hint.as_ref()))
     }
 }
 
@@ -190,7 +199,7 @@ mod tests {
 
     #[test]
     fn display_is_one_line() {
-        let error = CliError::failed("prod: it\nbroke", "Run: rolecall agent restart");
+        let error = CliError::failed("prod: it\nbroke", Hint::command("rolecall agent restart"));
         assert_eq!(error.to_string(), "prod: it broke. Run: rolecall agent restart");
         assert_eq!(error.with_subject("x").to_string(), "x: prod: it broke. Run: rolecall agent restart");
     }
@@ -217,7 +226,7 @@ mod tests {
             bare.with_hint_suffix("Fix that line.").with_hint_suffix("More").to_string(),
             "no. Fix that line. More"
         );
-        assert_eq!(CliError::failed("no", "Run: x").with_hint("Run: y").to_string(), "no. Run: y");
+        assert_eq!(CliError::failed("no", "Run: x").with_hint(Hint::command("y")).to_string(), "no. Run: y");
         assert!(
             CliError::silent(1).with_hint_suffix("More").is_silent() && CliError::silent(1).with_hint("x").is_silent()
         );
@@ -233,7 +242,7 @@ mod tests {
         let body = ErrorBody {
             code: ErrorCode::LoginNeeded,
             message: "a\u{1b}[2Jb".to_owned(),
-            hint: Some("c\r\nd\u{202e}".to_owned()),
+            hint: Some(Hint::Text("c\r\nd\u{202e}".to_owned())),
             automatic_retry: false,
         };
         let error = CliError::from(body);

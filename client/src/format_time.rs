@@ -1,10 +1,36 @@
-//! Times as text: pure functions of the current time.
+//! Times as text: pure functions of the current time, and the time zone in which they are shown.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use rolecall_protocol::{ClockStatus, SessionStatus};
 
 /// The clock difference below which the clocks count as equal: AWS sends whole seconds, and its response takes time.
 const MAX_UNREPORTED_SKEW: SignedDuration = SignedDuration::from_secs(2);
+
+/// The largest file of a time zone. Those of the IANA database have less than 4 KiB.
+const MAX_ZONE_BYTES: u64 = 1024 * 1024;
+
+/// Returns the local time zone: that of `TZ`, else that of the computer. UTC if `TZ` names a device, a pipe or a large file, which jiff
+/// would read to its end.
+pub(crate) fn local_zone() -> TimeZone {
+    #[allow(clippy::disallowed_methods)] // jiff reads the variable too
+    match std::env::var_os("TZ").is_some_and(|name| leads_to_no_zone(&name)) {
+        true => TimeZone::UTC,
+        false => TimeZone::system(),
+    }
+}
+
+fn leads_to_no_zone(name: &OsStr) -> bool {
+    let name = name.as_bytes().strip_prefix(b":").unwrap_or(name.as_bytes());
+    let is_unusable = Path::new(OsStr::from_bytes(name))
+        .metadata()
+        .is_ok_and(|found| !found.is_file() || found.len() > MAX_ZONE_BYTES);
+    // jiff looks for a name before it reads a file.
+    is_unusable && !std::str::from_utf8(name).is_ok_and(|name| TimeZone::get(name).is_ok())
+}
 
 /// A duration in at most two units: `45 s`, `47 min`, `1 h`, `1 h 30 min`, `3 d`.
 pub(crate) fn duration(length: SignedDuration) -> String {
@@ -109,6 +135,24 @@ pub(crate) fn clock_skew(clock: &ClockStatus) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Fault matrix row 112.
+    #[test]
+    fn leads_to_no_zone_is_true_for_pipe_device_and_large_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let pipe = path("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRUSR).unwrap();
+        std::fs::File::create(path("large")).unwrap().set_len(MAX_ZONE_BYTES + 1).unwrap();
+        std::fs::write(path("small"), "TZif").unwrap();
+        let text = |path: &Path| path.to_str().unwrap().to_owned();
+        for name in [text(&pipe), format!(":{}", text(&pipe)), text(&path("large")), ":/dev/zero".into(), "/".into()] {
+            assert!(leads_to_no_zone(OsStr::new(&name)), "{name}");
+        }
+        for name in [text(&path("small")), text(&path("missing")), "".into(), "UTC".into(), "CET-1CEST".into()] {
+            assert!(!leads_to_no_zone(OsStr::new(&name)), "{name}");
+        }
+    }
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()

@@ -53,6 +53,7 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
 
 /// Runs every command except the fast path.
 fn command(arguments: Vec<OsString>) -> u8 {
+    keep_files_accessible();
     let context = Context::new(environment);
     let result = match context.environment.get(completion::VARIABLE).map(OsStr::to_string_lossy) {
         Some(shell) => completion::complete(&shell, arguments).and_then(|candidates| output::stdout_bytes(&candidates)),
@@ -68,6 +69,14 @@ fn command(arguments: Vec<OsString>) -> u8 {
             error.code()
         }
     }
+}
+
+/// Removes the user's own permissions from the umask: with umask 0777, the user could not read the files that a command writes. The
+/// programs of `shell` and `exec` inherit the result.
+fn keep_files_accessible() {
+    let own = rustix::fs::Mode::RWXU;
+    let mask = rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+    rustix::process::umask(mask - own);
 }
 
 /// Returns the profile's name if the command line is exactly `rolecall token NAME`. clap parses anything that may be an

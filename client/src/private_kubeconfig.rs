@@ -14,7 +14,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rolecall_protocol::{Namespace, ProfileName, join_sentences, location, sanitize_for_terminal, similar_names};
+use rolecall_protocol::{Hint, Namespace, ProfileName, join_sentences, location, sanitize_for_terminal, similar_names};
 use rustix::process::{Pid, test_kill_process};
 
 use crate::config_file::ConfigFile;
@@ -127,13 +127,13 @@ fn no_context(profile: &ProfileName, files: &Files) -> CliError {
         let paths: Vec<_> = files.paths().iter().map(|path| path.display().to_string()).collect();
         return CliError::failed(
             format!("the profile {profile} has no context of Rolecall in {}", sanitize_for_terminal(&paths.join(", "))),
-            format!("Run: rolecall kubeconfig {profile}"),
+            Hint::command(format!("rolecall kubeconfig {profile}")),
         );
     }
     let alike = similar_names(profile.as_str(), known.iter().map(String::as_str));
     let hint = match alike.as_slice() {
         [] => "See the profiles with: rolecall list".to_owned(),
-        alike => join_sentences(&format!("Did you mean {}?", alike.join(" or ")), None),
+        alike => join_sentences(&format!("Did you mean {}?", alike.join(" or ")), None::<&str>),
     };
     CliError::failed(format!("there is no profile \"{profile}\""), hint)
 }

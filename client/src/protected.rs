@@ -6,14 +6,15 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use owo_colors::OwoColorize;
-use rolecall_protocol::{ProfileName, location};
+use owo_colors::{OwoColorize, Style};
+use rolecall_protocol::{ProfileName, ProfileStatus, location};
 
 use crate::clock::Deadline;
 use crate::config_file::ConfigFile;
 use crate::error::{CliError, Exit};
 use crate::output;
 use crate::terminal::prompt;
+use crate::terminal::table::Cell;
 use crate::terminal::tty::{Tty, TypedLine};
 
 /// How long the question waits for an answer.
@@ -23,6 +24,12 @@ const ANSWER_TIMEOUT: Duration = Duration::from_mins(5);
 pub(crate) fn is_protected(name: &str) -> bool {
     let config = location::config().ok().and_then(|path| ConfigFile::load(&path).ok());
     config.is_some_and(|config| config.is_protected(name))
+}
+
+/// Returns the name of a profile for a table, which is red if the profile is protected.
+pub(crate) fn name_cell(profile: &ProfileStatus) -> Cell {
+    let style = if profile.protected { Style::new().red() } else { Style::new() };
+    Cell::styled(profile.name.as_str(), style)
 }
 
 /// Prints on standard error that a profile is protected.

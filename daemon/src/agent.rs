@@ -295,9 +295,11 @@ impl Agent {
 
     /// Reacts to what changes outside of requests, until `stop`: the configuration, AWS's own files, the system, the time.
     pub async fn follow(&self, stop: CancellationToken) {
+        let (folders, config, recovery) =
+            (Arc::clone(&self.config), Arc::clone(&self.config), Arc::clone(&self.recovery));
         tokio::join!(
-            watch::follow(|| self.config.folders(), stop.clone(), || self.config.reload()),
-            watch::aws_files::follow(self.aws.files(), stop.clone(), || self.recovery.sources_changed()),
+            watch::follow(move || folders.folders(), stop.clone(), move || config.reload()),
+            watch::aws_files::follow(self.aws.files().clone(), stop.clone(), move || recovery.sources_changed()),
             system_events::follow(stop.clone(), || self.recovery.system_changed()),
             self.lock.auto_lock(stop),
         );

@@ -6,12 +6,14 @@
 mod queue;
 mod syslog;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rolecall_protocol::{AuditDecision, AuditProcess, AuditRecord, AuditStatus};
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use crate::log::LogFile;
@@ -24,6 +26,8 @@ use syslog::Syslog;
 const MAX_BYTES: u64 = 8 * 1024 * 1024;
 /// The decisions that wait for the disk.
 const MAX_PENDING: usize = 1024;
+/// The decisions that are written at once.
+const MAX_BATCH: usize = 64;
 /// The pause after a failed write.
 const RETRY_PAUSE: Duration = Duration::from_secs(2);
 /// How often a file that cannot be written is opened again without a decision.
@@ -96,6 +100,12 @@ impl AuditLog {
         }
         drop(refusals);
         self.0.queue.push(entry);
+        let shared = Arc::clone(&self.0);
+        match Handle::try_current() {
+            // After the task that runs now has sent its response, for which the thread would compete.
+            Ok(runtime) => drop(runtime.spawn(async move { shared.queue.wake() })),
+            Err(_) => shared.queue.wake(),
+        }
     }
 
     /// Whether decisions are recorded.
@@ -121,31 +131,35 @@ impl AuditLog {
     }
 }
 
-/// Writes the decisions of the queue, one after another, as long as the process runs.
+/// Writes the decisions of the queue, as long as the process runs. Those that came while the last ones were written are written at
+/// once, so many requests a second need few writes and few lookups of processes.
 fn write_all(shared: &Shared, path: &Path) {
     let (mut file, mut syslog) = (None, Syslog::default());
     // The status shows a log that cannot be opened before the first decision.
     check(&mut file, path, &shared.queue);
     loop {
-        let Some(Entry { mut record, client }) = shared.queue.next(CHECK_INTERVAL) else {
+        let entries = shared.queue.next(MAX_BATCH, CHECK_INTERVAL);
+        if entries.is_empty() {
             check(&mut file, path, &shared.queue);
             continue;
-        };
-        record.parents = client.as_ref().map(parents).unwrap_or_default();
-        loop {
-            // More decisions may be lost while this one waits for the disk.
-            record.lost += shared.queue.take_lost();
-            let line = record.to_line();
-            match append(&mut file, path, &line) {
-                Ok(()) => {
-                    if shared.uses_syslog.load(Ordering::Relaxed) {
-                        syslog.send(&record, line.trim_end());
-                    }
-                    break;
-                }
+        }
+        let mut records = complete(entries);
+        let lines = loop {
+            // More decisions may be lost while these wait for the disk.
+            if let Some(first) = records.first_mut() {
+                first.lost += shared.queue.take_lost();
+            }
+            let lines: Vec<String> = records.iter().map(AuditRecord::to_line).collect();
+            match append(&mut file, path, &lines.concat()) {
+                Ok(()) => break lines,
                 Err(error) => shared.queue.failed(&error.to_string()),
             }
             std::thread::sleep(RETRY_PAUSE);
+        };
+        if shared.uses_syslog.load(Ordering::Relaxed) {
+            for (record, line) in records.iter().zip(&lines) {
+                syslog.send(record, line.trim_end());
+            }
         }
         shared.queue.written();
     }
@@ -165,29 +179,48 @@ fn check(file: &mut Option<LogFile>, path: &Path, queue: &Queue) {
     }
 }
 
-/// Appends a line, after it opened the file if no earlier line did.
-fn append(file: &mut Option<LogFile>, path: &Path, line: &str) -> std::io::Result<()> {
+/// Returns the records of decisions, with the parents of the clients that still run.
+fn complete(entries: Vec<Entry>) -> Vec<AuditRecord> {
+    let mut programs = Programs::default();
+    let mut parents_of = |client| programs.parents_of(client);
+    let complete =
+        |Entry { record, client }| AuditRecord { parents: client.map(&mut parents_of).unwrap_or_default(), ..record };
+    entries.into_iter().map(complete).collect()
+}
+
+/// Appends lines, after it opened the file if no earlier call did.
+fn append(file: &mut Option<LogFile>, path: &Path, lines: &str) -> std::io::Result<()> {
     let log = match file {
         Some(log) => log,
         None => file.insert(LogFile::new(path, MAX_BYTES)?),
     };
-    let appended = log.append_line(line.as_bytes());
+    let appended = log.append_lines(lines.as_bytes());
     if appended.is_err() {
         *file = None;
     }
     appended
 }
 
-/// Returns the parents of a process that still run.
-fn parents(client: &Process) -> Vec<AuditProcess> {
-    let (mut parents, mut child) = (Vec::with_capacity(MAX_PARENTS), client.clone());
-    while parents.len() < MAX_PARENTS
-        && let Some((parent, executable)) = child.find_parent_program()
-    {
-        parents.push(to_audit(&parent, executable));
-        child = parent;
+/// Processes with the paths of their programs, each looked up once: the clients of a moment share their parents.
+#[derive(Default)]
+struct Programs(HashMap<u32, Option<(Process, Option<String>)>>);
+
+impl Programs {
+    /// Returns the parents of a process that still run.
+    fn parents_of(&mut self, client: Process) -> Vec<AuditProcess> {
+        let (mut parents, mut child) = (Vec::with_capacity(MAX_PARENTS), client);
+        while parents.len() < MAX_PARENTS
+            && let Some((parent, executable)) = self.find(child.parent).filter(|(parent, _)| child.is_child_of(parent))
+        {
+            parents.push(to_audit(&parent, executable));
+            child = parent;
+        }
+        parents
     }
-    parents
+
+    fn find(&mut self, pid: u32) -> Option<(Process, Option<String>)> {
+        self.0.entry(pid).or_insert_with(|| Process::find_program(pid)).clone()
+    }
 }
 
 /// Returns a process as the log has it.
@@ -273,6 +306,22 @@ mod tests {
         let status = audit.status().unwrap();
         let expected = AuditStatus { file: path.to_str().unwrap().to_owned(), lost: 0, waiting: 0, problem: None };
         assert_eq!(status, expected);
+    }
+
+    #[test]
+    fn clients_of_a_moment_share_the_lookups_of_their_parents() {
+        let client = Process::find(std::process::id()).unwrap();
+        let mut programs = Programs::default();
+        let parents = programs.parents_of(client.clone());
+        assert_eq!(parents[0].pid, std::os::unix::process::parent_id());
+        assert!(parents[0].executable.is_some());
+        let known = programs.0.len();
+        assert_eq!((programs.parents_of(client.clone()), programs.0.len()), (parents, known));
+        // A process that is older than the one with the id of its parent has lost its parent.
+        let orphan = Process { started: 0, ..client };
+        assert!(
+            programs.find(orphan.parent).is_none_or(|(parent, _)| parent.started == 0 || !orphan.is_child_of(&parent))
+        );
     }
 
     /// Fault matrix row 107.

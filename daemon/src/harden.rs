@@ -292,7 +292,8 @@ fn raise_file_limit() {
 const CREDENTIALS: [&str; 4] =
     ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"];
 
-/// Whether a variable would choose the daemon's identity, its endpoints, its trusted CAs, its proxy, or its code (E1).
+/// Whether a variable would choose the daemon's identity, its endpoints, its trusted CAs, its proxy, its code, or the time zone of
+/// `allowed_hours` (E1).
 fn is_foreign(name: &str) -> bool {
     /// The paths of AWS's files, and a container's own credentials for AWS profiles with `credential_source`.
     const KEPT: [&str; 5] = [
@@ -303,7 +304,7 @@ fn is_foreign(name: &str) -> bool {
         "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
     ];
     let is_any_of = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
-    name == "RUST_LOG"
+    ["RUST_LOG", "TZ", "TZDIR"].contains(&name)
         || name.to_ascii_lowercase().ends_with("_proxy")
         || is_any_of(&["AWS_", "SSL_", "LD_", "DYLD_"]) && !KEPT.contains(&name)
 }
@@ -377,6 +378,7 @@ mod tests {
             "SSL_CERT_FILE",
             "https_proxy",
             "LD_PRELOAD",
+            "TZ",
         ] {
             assert!(is_foreign(name), "{name}");
         }

@@ -35,18 +35,25 @@ impl Process {
         system::find(pid)
     }
 
-    /// Returns the parent, or `None` if it has ended. A process that started later has got the parent's id.
+    /// Returns the process that has this id now, with the path of its program.
     #[must_use]
-    pub fn find_parent(&self) -> Option<Self> {
-        Self::find(self.parent).filter(|parent| parent.started <= self.started)
+    pub fn find_program(pid: u32) -> Option<(Self, Option<String>)> {
+        // The path is read first: if the process still runs after that, no other process had its id.
+        let executable = executable(pid);
+        Some((Self::find(pid)?, executable))
     }
 
-    /// Returns the parent as [`Self::find_parent`] does, with the path of its program.
+    /// Returns the parent, or `None` if it has ended.
     #[must_use]
-    pub fn find_parent_program(&self) -> Option<(Self, Option<String>)> {
-        // The path is read first: if the parent still runs after that, no other process had its id.
-        let executable = executable(self.parent);
-        Some((self.find_parent()?, executable))
+    pub fn find_parent(&self) -> Option<Self> {
+        Self::find(self.parent).filter(|parent| self.is_child_of(parent))
+    }
+
+    /// Whether the process that has the id of the parent is the parent. One that started later has got the id after the parent
+    /// has ended.
+    #[must_use]
+    pub const fn is_child_of(&self, process: &Self) -> bool {
+        process.pid == self.parent && process.started <= self.started
     }
 
     /// Returns the path of the program. `None` if the process has ended, or forbids debugging.
@@ -82,7 +89,7 @@ mod tests {
         assert_eq!(own.executable().unwrap(), path.to_str().unwrap());
         assert!(own.program_file().is_some());
         assert_eq!(Process::find(u32::MAX), None);
-        assert_eq!(own.find_parent_program(), Some((parent.clone(), parent.executable())));
+        assert_eq!(Process::find_program(parent.pid), Some((parent.clone(), parent.executable())));
         let child = Process { started: 0, ..own };
         assert_eq!(child.find_parent().map(|parent| parent.started), (parent.started == 0).then_some(0));
     }

@@ -32,8 +32,6 @@ use crate::args::Args;
 
 /// How long a thread for blocking work waits for more of it. After that, it ends and wipes its stack.
 const BLOCKING_KEEP_ALIVE: Duration = Duration::from_millis(200);
-/// Threads of the runtime. Signing takes microseconds and the rest waits for AWS, so more would be idle.
-const WORKER_THREADS: usize = 2;
 /// How long a stop or a restart waits for the audit log.
 pub(crate) const AUDIT_FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -132,17 +130,14 @@ fn start(args: &Args, hardened: Hardened) -> anyhow::Result<()> {
     let agent = create_agent(args, About { socket: shown(&bound.path), log: log.map(shown), restarts })?;
     open_state(&agent);
     create_config_folder(agent.config.path().parent().map(Into::into));
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    runtime.worker_threads(WORKER_THREADS).enable_all();
-    // A blocking thread is not parked by the runtime. It ends soon after its work, and wipes its stack then.
-    runtime
-        .on_thread_park(harden::wipe_stack)
-        .on_thread_stop(harden::wipe_stack)
-        .thread_keep_alive(BLOCKING_KEEP_ALIVE);
+    // One thread serves: an answer takes microseconds, and a second thread would wake up for it too. What takes longer, such as
+    // reading a configuration, runs in blocking threads. They are not parked: they end soon after their work, and wipe their
+    // stack then.
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_all().thread_keep_alive(BLOCKING_KEEP_ALIVE);
+    runtime.on_thread_park(harden::wipe_stack).on_thread_stop(harden::wipe_stack);
     let runtime = runtime.build()?;
-    // In a task: connections are accepted by a thread that serves them.
-    let daemon = runtime.spawn(run_daemon(bound, agent, snapshot, RestartInfo { program, restarts }));
-    runtime.block_on(daemon)??;
+    runtime.block_on(run_daemon(bound, agent, snapshot, RestartInfo { program, restarts }))?;
     // All requests are done, so tasks that still wait for AWS have no client.
     runtime.shutdown_background();
     Ok(())

@@ -35,7 +35,7 @@ use rolecall_aws::sts::StsError;
 use rolecall_core::circuit_breaker::RefreshPermit;
 use rolecall_core::config::NameTemplate;
 pub use rolecall_core::refresh::Freshness;
-use rolecall_core::refresh::{self, KnownFailure, MIN_SERVED_TIME, NextStep, StaleSession};
+use rolecall_core::refresh::{self, KnownFailure, NextStep, RefreshNeed, StaleSession};
 use rolecall_core::role_chain::RoleChain;
 use rolecall_core::session::Session;
 use rolecall_core::single_flight::{Cache, CacheEntry, LastFailure, Outcome};
@@ -234,13 +234,9 @@ impl Sessions {
             is_within_ttl: last_failure.is_within_ttl(now),
             is_breaker_open: last_failure.error.is_repeated(),
         });
-        let session = entry.value.as_ref().map(|cached| &cached.session);
-        let stale = StaleSession {
-            is_usable: session.is_some_and(|session| session.is_usable(now)),
-            is_expiring: session.is_some_and(|session| session.expires_within(MIN_SERVED_TIME, now)),
-            is_loading: self.cache.is_loading(chain),
-            failure,
-        };
+        let session = entry.value.as_ref().map(|cached| &*cached.session);
+        let stale =
+            StaleSession { need: RefreshNeed::of(session, now), is_loading: self.cache.is_loading(chain), failure };
         let may_refresh = || !matches!(self.refresh_permit(chain), RefreshPermit::Wait(_));
         refresh::next_step(freshness, &stale, has_waited, may_refresh)
     }

@@ -68,7 +68,7 @@ fn secrets_are_exposed_in_few_files() {
         &PRODUCT,
         &[
             "client/protocol/src/entry_key.rs",
-            "client/protocol/src/location.rs",
+            "client/protocol/src/location/variables.rs",
             "client/protocol/src/secret.rs",
             "client/src/aws_session.rs",
             "client/src/commands/credentials.rs",
@@ -76,7 +76,7 @@ fn secrets_are_exposed_in_few_files() {
             "client/src/credential_server/serve.rs",
             "client/src/commands/env.rs",
             "client/src/commands/keys/put.rs",
-            "client/src/config_file.rs",
+            "client/src/config_file/profiles.rs",
             "client/src/daemon/call.rs",
             "client/src/daemon/http/message.rs",
             "client/src/kubeconfig/entry.rs",

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rolecall_harness::{AwsProfile, Cluster, Role};
+use rolecall_harness::{AwsProfile, Cluster, Fault, Op, Role};
 use rolecall_protocol::{
     ClusterAccess, DescribedCluster, DiscoverRequest, DiscoverStep, DiscoveredCluster, DiscoveredIdentity, ErrorCode,
     LockRequest, LoginRequest,
@@ -144,6 +144,23 @@ fn discover_lists_the_permission_sets_of_a_login() {
     assert_eq!(names(&discover(&fixture, only).0), ["partner eu-west-1", "prod eu-west-1"]);
     let only = DiscoverRequest { role_names: vec!["Auditors".to_owned()], ..wanted() };
     assert_eq!(names(&discover(&fixture, only).0), ["prod eu-west-1", "prod eu-west-1"]);
+}
+
+/// Fault matrix row 128.
+#[test]
+fn discover_finds_a_cluster_that_is_listed_twice_once() {
+    let fixture = Fixture::new();
+    let listed = |names: Vec<String>| Fault::Raw {
+        status: 200,
+        headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+        body: serde_json::json!({ "clusters": names }).to_string().into_bytes(),
+    };
+    fixture.aws.fault(Op::ListClusters, listed(vec!["prod".to_owned(); 5_000]));
+    assert_eq!(names(&discover(&fixture, in_regions(&[REGION])).0), ["prod eu-west-1"]);
+    fixture.aws.fault(Op::ListClusters, listed((0..10_001).map(|n| format!("c{n}")).collect()));
+    let (found, skipped) = discover(&fixture, in_regions(&[REGION]));
+    assert!(found.is_empty());
+    assert_eq!(skipped.len(), 1, "{skipped:?}");
 }
 
 #[test]

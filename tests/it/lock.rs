@@ -3,7 +3,7 @@
 use std::future::ready;
 use std::time::Duration;
 
-use rolecall_protocol::{EntryProof, ErrorCode, LockRequest, ProfileName, UnlockRequest};
+use rolecall_protocol::{EntryProof, ErrorCode, Hint, LockRequest, ProfileName, UnlockRequest};
 use rolecalld::desktop_notifications::Shown;
 use rolecalld::services::lock::Locker;
 use rolecalld::services::snapshot::SnapshotScope;
@@ -69,7 +69,7 @@ async fn locked_agent_serves_nothing_and_calls_nothing() {
         agent.lock.check_unlocked().err(),
     ] {
         let error = error.unwrap().0;
-        assert_eq!((error.code, error.hint.as_deref()), (ErrorCode::Locked, Some("Run: rolecall unlock")));
+        assert_eq!((error.code, error.hint.clone()), (ErrorCode::Locked, Some(Hint::command("rolecall unlock"))));
         assert!(error.message.ends_with("the agent is locked"), "{error}");
     }
     assert_eq!(simulation.token("p0").await.unwrap_err().0.message, "p0: the agent is locked");

@@ -38,5 +38,6 @@ mod scale;
 mod simulation;
 mod sources;
 mod sso;
+mod token_verification;
 mod tokens;
 mod warnings;

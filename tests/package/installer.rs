@@ -67,6 +67,14 @@ fn contexts_of_other_tools_are_offered_for_import() {
     let output = sandbox.run(script(&sandbox, "install.sh").arg("--from").arg(package(Format::Tar, TARBALL)));
     let last = output.assert_ok().stdout.lines().last().unwrap();
     assert!(last.contains("rolecall import"), "{last}");
+
+    // An upgrade, and contexts that would no longer work.
+    sandbox.write("home/.kube/config", "users:\n- name: a\n  user:\n    exec:\n      command: /x/bin/rolecall\n");
+    let output = sandbox.run(script(&sandbox, "install.sh").arg("--from").arg(package(Format::Tar, TARBALL)));
+    let last = output.assert_ok().stdout.lines().last().unwrap();
+    assert!(last.contains("rolecall doctor"), "{last}");
+    let output = sandbox.run(&mut script(&sandbox, "uninstall.sh"));
+    assert!(output.assert_ok().stdout.contains("still has contexts that run rolecall"), "{output}");
 }
 
 #[test]

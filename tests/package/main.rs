@@ -11,6 +11,8 @@ mod debian;
 mod installer;
 mod packages;
 mod recipes;
+mod reproducible;
+mod sbom;
 
 /// Reports that something was not tested. `tests/run` counts these lines.
 fn skip(what: &str) {

@@ -19,18 +19,19 @@ pub(crate) enum Format {
     Deb,
     Rpm,
     Recipes,
+    Sbom,
 }
 
 impl Format {
-    const ALL: [Self; 4] = [Self::Tar, Self::Deb, Self::Rpm, Self::Recipes];
+    const ALL: [Self; 5] = [Self::Tar, Self::Deb, Self::Rpm, Self::Recipes, Self::Sbom];
 
     fn name(self) -> &'static str {
-        ["tar", "deb", "rpm", "recipes"][self as usize]
+        ["tar", "deb", "rpm", "recipes", "sbom"][self as usize]
     }
 
     /// The folder of the packages, which the first caller makes.
     fn folder(self) -> &'static Path {
-        static FOLDERS: [OnceLock<TempDir>; 4] = [const { OnceLock::new() }; 4];
+        static FOLDERS: [OnceLock<TempDir>; 5] = [const { OnceLock::new() }; 5];
         let made = FOLDERS[self as usize].get_or_init(|| {
             let folder = tempfile::tempdir().unwrap();
             make(&[self.name()], folder.path());

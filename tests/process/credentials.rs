@@ -85,3 +85,29 @@ fn credentials_are_recorded_in_the_audit_log() {
         assert_eq!(record["key_id"].as_str().map(str::len), Some(4), "{record}");
     }
 }
+
+/// The AWS profiles of `--install` follow their profile: `rename` keeps their names, `remove` removes them.
+#[test]
+fn installed_aws_profile_follows_rename_and_remove() {
+    let fixture = Fixture::configured();
+    let before = fs::read_to_string(fixture.aws_config()).unwrap();
+    fixture.rolecall(&["credentials", "prod", "--install"]).assert_ok();
+    let said = fixture.rolecall(&["rename", "prod", "live"]);
+    assert!(said.assert_ok().stdout.contains("the AWS profile prod in ~/.aws/config now uses live\n"), "{said}");
+    let renamed = fs::read_to_string(fixture.aws_config()).unwrap();
+    assert!(renamed.contains("[profile prod]\n") && renamed.contains("rolecall credentials live\n"), "{renamed}");
+
+    // A file that others can change is not edited, and the profile is removed all the same.
+    fs::set_permissions(fixture.aws_config(), fs::Permissions::from_mode(0o666)).unwrap();
+    let said = fixture.rolecall(&["rename", "live", "prod-eu"]);
+    assert!(said.assert_ok().stderr.contains("~/.aws/config is unchanged: "), "{said}");
+    assert_eq!(fs::read_to_string(fixture.aws_config()).unwrap(), renamed);
+    fs::set_permissions(fixture.aws_config(), fs::Permissions::from_mode(0o640)).unwrap();
+    fixture.rolecall(&["credentials", "prod-eu", "--install", "prod"]).assert_ok();
+
+    let said = fixture.rolecall(&["remove", "prod-eu"]);
+    assert!(said.assert_ok().stdout.contains("removed the AWS profile prod from ~/.aws/config\n"), "{said}");
+    // An empty line in front of the section goes with it.
+    assert_eq!(fs::read_to_string(fixture.aws_config()).unwrap().trim_end(), before.trim_end());
+    assert_eq!(fixture.aws_config().metadata().unwrap().permissions().mode() & 0o777, 0o640);
+}

@@ -1,4 +1,4 @@
-//! An interrupted `cargo demo` removes its files and processes.
+//! `cargo demo`: an interrupt removes its files and processes, and `--shell` gives a user's files to try.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -7,7 +7,8 @@ use std::process::Stdio;
 
 use rolecall_harness::Sandbox;
 
-use crate::fixture::kill;
+use crate::files::skipped;
+use crate::fixture::{HANG_GUARD, kill};
 
 #[test]
 fn demo_interrupted_leaves_no_files_or_processes() {
@@ -29,6 +30,30 @@ fn demo_interrupted_leaves_no_files_or_processes() {
     for _ in lines {}
     assert_eq!(demo.wait().unwrap().code(), Some(130));
     assert!(!Path::new(&folder).exists());
+    assert_eq!(processes_in(&folder), Vec::<String>::new());
+}
+
+#[test]
+fn demo_shell_has_contexts_to_import() {
+    let sandbox = Sandbox::new();
+    let Some(kubectl) = sandbox.kubectl() else { return skipped("kubectl") };
+    let kubectl = kubectl.get_program().to_str().unwrap().to_owned();
+    let terminal = sandbox.terminal(sandbox.command("demo").arg("--shell"));
+    terminal.wait_for("demo:~", HANG_GUARD);
+    terminal.type_text("echo at $HOME.\n");
+    terminal.wait_for("at /tmp/rc-", HANG_GUARD);
+    let folder = terminal.raw().rsplit_once("at /tmp/").unwrap().1.split_once("/home.").unwrap().0.to_owned();
+    terminal.type_text(&format!("rolecall import --yes && {kubectl} --context staging get pods\n"));
+    terminal.wait_for("staging-web-", HANG_GUARD);
+    // Ctrl-C ends the line that the user types, and not the demo.
+    terminal.type_text("false\x03");
+    terminal.type_text("rolecall add corp --cluster prod --region eu-west-1 --aws-profile corp\n");
+    terminal.wait_for("Log in now? [Y/n] ", HANG_GUARD);
+    terminal.type_text("y\n");
+    terminal.wait_for("the cluster knows you as dev:dev", HANG_GUARD);
+    terminal.type_text("exit\n");
+    terminal.assert_exit(0, HANG_GUARD);
+    assert!(!Path::new("/tmp").join(&folder).exists());
     assert_eq!(processes_in(&folder), Vec::<String>::new());
 }
 

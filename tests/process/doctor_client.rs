@@ -197,6 +197,23 @@ fn doctor_fix_leaves_pins_and_other_tools() {
     assert_eq!(found["fix"], "kubectl config rename-context prod prod-other && rolecall kubeconfig prod");
 }
 
+/// The agent serves the profiles of the last valid configuration, so the mistake is the only problem.
+#[test]
+fn doctor_names_a_mistake_in_the_configuration_once() {
+    let fixture = Fixture::added();
+    let text = fs::read_to_string(fixture.config_path()).unwrap();
+    fixture.write_config(&text.replace("\ncluster = ", "\nclster = "));
+    let said = fixture.rolecall(&["doctor", "-o", "json"]);
+    assert_eq!(codes(said.assert_code(1)), ["config_invalid"], "{said}");
+    let kubeconfig = fs::read_to_string(fixture.sandbox.kubeconfig()).unwrap();
+    fixture.write_config(&text);
+    fs::write(fixture.sandbox.kubeconfig(), kubeconfig.replace(&fixture.api.url(), "https://evil.example")).unwrap();
+    let said = fixture.rolecall(&["doctor", "-o", "json"]);
+    assert_eq!(codes(said.assert_code(1)), ["pin_mismatch"], "once, and it names both servers");
+    let cause = said.json()["profiles"][0]["findings"][0]["cause"].to_string();
+    assert!(cause.contains("https://evil.example") && cause.contains(&fixture.api.url()), "{cause}");
+}
+
 #[test]
 fn doctor_names_what_keeps_kubectl_from_the_plugin() {
     let fixture = Fixture::added();
@@ -302,7 +319,7 @@ fn doctor_reads_unknown_and_broken_steps() {
     let found = json!({"step": "found", "finding": {"area": "moon", "name": "phase", "state": "full", "code": "x",
         "cause": "it is\u{1b}[2J full", "fix": "wait\u{7}"}});
     let failed = json!({"step": "failed", "error": {"code": "locked", "message": "prod: the agent is locked",
-        "hint": "Run: rolecall unlock"}});
+        "hint": "Run: rolecall unlock", "command": "rolecall unlock"}});
     let said = with_steps("0.1.0", false, Some(vec![json!({"step": "dance"}), found.clone(), failed]), &["prod"]);
     let text = &said.assert_code(1).stdout;
     assert!(text.contains("phase") && text.contains("it is\\u{1b}[2J full") && text.contains("wait\\u{7}"), "{text}");

@@ -82,7 +82,11 @@ fn token_without_cluster_needs_the_entry_key() {
     assert!(line.starts_with("rolecall: prod: the call has another entry key than the profile"), "{line}");
     assert_eq!(fixture.assume_role_calls(), 1, "the one of add");
     let shown = fixture.rolecall(&["show", "prod"]).assert_ok().stdout.clone();
-    assert!(shown.contains("pin           entry\n") && shown.contains("problem       the call has another"), "{shown}");
+    assert!(
+        shown.contains("pin           entry: a call that names no server")
+            && shown.contains("problem       the call has another"),
+        "{shown}"
+    );
     let json = fixture.rolecall(&["show", "prod", "--json"]).json();
     assert_eq!((json["pin"].as_str(), json["has_entry_key"].as_bool()), (Some("entry"), Some(true)));
     assert_eq!(json["problem"]["code"], "entry_key_mismatch");

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rolecall_harness::Output;
@@ -99,6 +100,75 @@ fn kubeconfig_on_full_file_system_is_not_changed() {
     assert!(Command::new("umount").arg(&folder).status().unwrap().success());
     nothing_was_written(&fixture, &said, "No space left");
     assert_eq!(after, THEIRS);
+}
+
+/// A small file system over a folder, with the files of the folder, until it is dropped.
+pub(crate) struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// `None` if no file system can be mounted here.
+    pub(crate) fn over(folder: &Path) -> Option<Self> {
+        fs::create_dir_all(folder).unwrap();
+        let read = |entry: fs::DirEntry| (entry.path(), fs::read(entry.path()).unwrap());
+        let files: Vec<_> = fs::read_dir(folder).unwrap().flatten().map(read).collect();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=64k,mode=0700", "tmpfs"]).arg(folder);
+        if !is_root() || !mount.status().is_ok_and(|status| status.success()) {
+            return None;
+        }
+        let disk = Self(folder.to_owned());
+        for (path, content) in files {
+            fs::write(&path, content).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        Some(disk)
+    }
+
+    pub(crate) fn fill(&self) {
+        fs::write(self.0.join("ballast"), vec![0; 128 * 1024]).unwrap_err();
+    }
+
+    fn free(&self) {
+        fs::remove_file(self.0.join("ballast")).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // A daemon has files open there.
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+/// The context is removed before the configuration is written.
+///
+/// Fault matrix row 93.
+#[test]
+fn remove_on_full_disk_says_what_it_has_changed() {
+    let fixture = Fixture::added();
+    let Some(disk) = SmallDisk::over(fixture.config_path().parent().unwrap()) else {
+        return skipped("a full file system under the configuration: no tmpfs can be mounted here");
+    };
+    disk.fill();
+    let said = fixture.rolecall(&["remove", "prod"]);
+    said.assert_code(1);
+    assert!(said.stderr.contains("The contexts were removed from ~/.kube/config already. Make room"), "{said}");
+    assert!(fs::read_to_string(fixture.config_path()).unwrap().contains("[profiles.prod]"));
+    disk.free();
+    fixture.rolecall(&["remove", "prod"]).assert_ok();
+}
+
+/// Fault matrix row 126.
+#[test]
+fn files_written_with_umask_0777_are_readable_for_the_user() {
+    let fixture = Fixture::bare();
+    let mut command = fixture.sandbox.command("sh");
+    command.args(["-c", "umask 0777; exec \"$@\"", "sh", "rolecall"]).args(ADD);
+    fixture.sandbox.run(&mut command).assert_ok();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let (config, kubeconfig) = (fixture.config_path(), fixture.sandbox.kubeconfig());
+    assert_eq!([&config, &kubeconfig].map(|path| mode(path)), [0o600; 2]);
+    assert_eq!([&config, &kubeconfig].map(|path| mode(path.parent().unwrap())), [0o700; 2]);
 }
 
 /// A container has its kubeconfig as a mount of one file, which cannot be replaced.

@@ -7,7 +7,7 @@ use std::thread;
 
 use rolecall_harness::Output;
 
-use crate::files::skipped;
+use crate::files::{SmallDisk, skipped};
 use crate::fixture::{Fixture, HANG_GUARD, error_line};
 
 const PASSPHRASE: &str = "correct horse";
@@ -198,6 +198,27 @@ fn lock_survives_daemon_kill_and_restart() {
     assert_eq!(error_line(&once, 5), "rolecall: prod: the agent is locked. Run: rolecall unlock");
     fixture.with_input(&["unlock", "--stdin"], PASSPHRASE).assert_ok();
     fixture.token().assert_ok();
+}
+
+/// Fault matrix row 93.
+#[test]
+fn lock_on_full_disk_survives_daemon_kill() {
+    let fixture = Fixture::configured();
+    let Some(disk) = SmallDisk::over(fixture.lock_file().parent().unwrap()) else {
+        return skipped("a full file system under the lock file: no tmpfs can be mounted here");
+    };
+    fixture.token().assert_ok();
+    fixture.with_input(&["lock", "--passphrase", "--stdin"], PASSPHRASE).assert_ok();
+    disk.fill();
+    let said = fixture.rolecall(&["lock"]);
+    said.assert_ok();
+    assert_eq!(said.stderr, "");
+    crate::fixture::kill("KILL", fixture.daemon_pid());
+    error_line(&fixture.token(), 5);
+    fixture.with_input(&["unlock", "--stdin"], PASSPHRASE).assert_ok();
+    crate::fixture::kill("KILL", fixture.daemon_pid());
+    fixture.token().assert_ok();
+    fixture.rolecall(&["agent", "stop"]).assert_ok();
 }
 
 /// Fault matrix row 104.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::UdpSocket;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -304,5 +304,18 @@ fn token_with_valid_session_survives_nxdomain() {
         with_unresolvable_sts(network, |server, fixture| {
             answer_nxdomain(server, || (0..3).for_each(|_| assert_token_served(fixture)));
         });
+    });
+}
+
+/// A system without the package ca-certificates, such as a minimal container. The embedded AWS uses plain HTTP on loopback.
+#[test]
+fn agent_without_ca_certificates_serves() {
+    in_own_network("no CA certificates", |network| {
+        network.up();
+        let fixture = Fixture::configured();
+        let empty = fixture.sandbox.root().join("tmp");
+        let places = ["/etc/ssl", "/etc/pki"].into_iter().filter(|place| Path::new(place).is_dir());
+        places.for_each(|place| network.overlay(&empty, place));
+        assert_token_served(&fixture);
     });
 }

@@ -1,5 +1,7 @@
 //! Sources that depend on the daemon's environment: HOME, variables, child processes.
 
+use std::fs;
+
 use rolecall_harness::{AwsProfile, Role, within};
 
 use crate::fixture::{Fixture, HANG_GUARD, ROLE, error_line, profile};
@@ -133,4 +135,26 @@ fn daemon_started_by_hand_ignores_variables_of_the_shell() {
     fixture.token().assert_ok();
     let text = std::fs::read_to_string(fixture.sandbox.home().join("seen")).unwrap();
     assert!(!text.contains("UNLISTED") && !text.contains("HTTPS_PROXY") && !text.contains("ROLECALL_SHELL"), "{text}");
+}
+
+/// Each check of each profile reads AWS's own files.
+///
+/// Fault matrix row 127.
+#[test]
+fn doctor_with_many_aws_profiles_has_a_bound_of_memory() {
+    let fixture = Fixture::with_profiles(8);
+    let profile =
+        |n: u32| format!("[profile p{n}]\nsso_session = s\nsso_account_id = 111122223333\nregion = eu-west-1\n");
+    fixture.sandbox.append_aws_config(&(0..3_000).map(profile).collect::<String>());
+    fixture.rolecall(&["agent", "start"]).assert_ok();
+    let pid = fixture.daemon_pid();
+    let peak = || {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() / 1024
+    };
+    let idle = peak();
+    fixture.rolecall(&["doctor"]);
+    // One copy of the content has about 8 MiB, and a debug build loads 12 MiB of code.
+    assert!(peak() < idle + 40, "{} MiB, {idle} MiB when idle", peak());
 }

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::AccessQuery;
 use crate::error::ErrorBody;
-use crate::messages::AccessQuery;
 
 /// Where a cluster takes its users from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::access::{AccessFinding, AccessRow, AuthenticationMode, GivenPrincipal};
+use crate::cluster::AccessQuery;
 use crate::error::ErrorBody;
-use crate::messages::AccessQuery;
 
 /// How a change is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

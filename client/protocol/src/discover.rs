@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::{Cluster, ClusterAccess};
 use crate::error::ErrorBody;
-use crate::messages::{Cluster, ClusterAccess};
 use crate::name::{ClusterName, Region, SourceName};
 
 /// The body of [`Endpoint::Discover`](crate::Endpoint::Discover).

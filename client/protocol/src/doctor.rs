@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::AccessQuery;
 use crate::error::ErrorBody;
-use crate::messages::AccessQuery;
+use crate::hint::Hint;
 use crate::text::sanitize_for_terminal;
 
 /// The body of [`Endpoint::Doctor`](crate::Endpoint::Doctor).
@@ -99,9 +100,9 @@ pub struct Finding {
     /// What follows from it, in the words that kubectl prints where it prints something.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consequence: Option<String>,
-    /// What the user does about it: a command, or a sentence in the imperative.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fix: Option<String>,
+    /// What the user does about it. In the JSON, `fix` is the command or the sentence, and `fix_is_command` says which.
+    #[serde(flatten, with = "fix_fields")]
+    pub fix: Option<Hint>,
     /// What to ask of an administrator, if the user alone cannot fix it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub administrator: Option<AdministratorRequest>,
@@ -165,8 +166,8 @@ impl Finding {
 
     /// Sets what the user does about it.
     #[must_use]
-    pub fn fix(mut self, text: impl AsRef<str>) -> Self {
-        self.fix = Some(sanitize_for_terminal(text.as_ref()));
+    pub fn fix(mut self, fix: impl Into<Hint>) -> Self {
+        self.fix = Some(fix.into());
         self
     }
 
@@ -175,5 +176,51 @@ impl Finding {
     pub fn administrator(mut self, request: AdministratorRequest) -> Self {
         self.administrator = Some(request);
         self
+    }
+}
+
+/// The JSON of [`Finding::fix`]. An older daemon does not send `fix_is_command`.
+mod fix_fields {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::hint::Hint;
+
+    #[derive(Serialize, Deserialize)]
+    struct Fields {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fix: Option<String>,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        fix_is_command: bool,
+    }
+
+    #[expect(clippy::ref_option, reason = "serde's signature")]
+    pub(super) fn serialize<S: Serializer>(fix: &Option<Hint>, serializer: S) -> Result<S::Ok, S::Error> {
+        let fix_is_command = matches!(fix, Some(Hint::Command(_)));
+        Fields { fix: fix.as_ref().map(|fix| fix.as_str().to_owned()), fix_is_command }.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Hint>, D::Error> {
+        let Fields { fix, fix_is_command } = Fields::deserialize(deserializer)?;
+        Ok(fix.map(if fix_is_command { Hint::Command } else { Hint::Text }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finding_fix_says_whether_it_is_a_command() {
+        let finding = Finding::problem(FindingArea::Computer, "lock", "locked", "it is locked");
+        for (fix, json) in [
+            (Some(Hint::command("rolecall unlock")), r#","fix":"rolecall unlock","fix_is_command":true}"#),
+            (Some(Hint::text("Unlock it.")), r#","fix":"Unlock it."}"#),
+            (None, r#""cause":"it is locked"}"#),
+        ] {
+            let finding = Finding { fix, ..finding.clone() };
+            let text = serde_json::to_string(&finding).unwrap();
+            assert!(text.ends_with(json), "{text}");
+            assert_eq!(serde_json::from_str::<Finding>(&text).unwrap(), finding);
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::hint::Hint;
 use crate::text::sanitize_for_terminal;
 
 /// The kind of an error. It decides the HTTP status, the client's exit code and what the client does; the message is
@@ -158,9 +159,9 @@ pub struct ErrorBody {
     pub code: ErrorCode,
     /// What failed, with the name of the profile, source or file: `partner: the login has expired`.
     pub message: String,
-    /// What the user can do next: `Run: rolecall login partner`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hint: Option<String>,
+    /// What the user can do next. In the JSON, the fields `hint` and `command`.
+    #[serde(flatten)]
+    pub hint: Option<Hint>,
     /// Whether the daemon retries by itself and the hint says so. Absent from the JSON if it is false, and from the
     /// JSON of older daemons.
     #[serde(default, skip_serializing_if = "is_false")]
@@ -181,8 +182,8 @@ impl ErrorBody {
 
     /// Sets the hint.
     #[must_use]
-    pub fn hint(mut self, hint: impl AsRef<str>) -> Self {
-        self.hint = Some(sanitize_for_terminal(hint.as_ref()));
+    pub fn hint(mut self, hint: impl Into<Hint>) -> Self {
+        self.hint = Some(hint.into());
         self
     }
 
@@ -199,7 +200,7 @@ impl ErrorBody {
         Self {
             code: self.code,
             message: sanitize_for_terminal(&self.message),
-            hint: self.hint.as_deref().map(sanitize_for_terminal),
+            hint: self.hint.as_ref().map(Hint::sanitized),
             automatic_retry: self.automatic_retry,
         }
     }
@@ -207,12 +208,13 @@ impl ErrorBody {
 
 impl fmt::Display for ErrorBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&join_sentences(&self.message, self.hint.as_deref()))
+        f.write_str(&join_sentences(&self.message, self.hint.as_ref()))
     }
 }
 
-/// Joins a message and a second sentence to one line. The message gets a period if it ends without punctuation.
-pub fn join_sentences(first: &str, second: Option<&str>) -> String {
+/// Joins a message and a second sentence, such as a [`Hint`], to one line. The message gets a period if it ends without
+/// punctuation.
+pub fn join_sentences<T: fmt::Display + ?Sized>(first: &str, second: Option<&T>) -> String {
     match second {
         Some(second) if first.ends_with(['.', '!', '?', '…']) => format!("{first} {second}"),
         Some(second) => format!("{first}. {second}"),
@@ -234,12 +236,13 @@ mod tests {
     #[test]
     fn error_response_serializes_to_documented_json() {
         let body = ErrorBody::new(ErrorCode::LoginNeeded, "partner: the login has expired")
-            .hint("Run: rolecall login partner");
+            .hint(Hint::command("rolecall login partner"));
         let json = serde_json::to_string(&ErrorResponse { error: body.clone() }).unwrap();
         assert_eq!(
             json,
-            r#"{"error":{"code":"login_needed","message":"partner: the login has expired","hint":"Run: rolecall login partner"}}"#
+            r#"{"error":{"code":"login_needed","message":"partner: the login has expired","hint":"Run: rolecall login partner","command":"rolecall login partner"}}"#
         );
+        assert_eq!(serde_json::from_str::<ErrorResponse>(&json).unwrap().error, body);
         assert_eq!(body.to_string(), "partner: the login has expired. Run: rolecall login partner");
         assert_eq!(body.code.to_string(), "login_needed");
         assert_eq!(body.code.exit_code(), 5);
@@ -253,7 +256,9 @@ mod tests {
         assert_eq!(serde_json::from_str::<ErrorBody>(&json).unwrap(), body);
         assert!(body.sanitized().automatic_retry);
         let old: ErrorBody = serde_json::from_str(r#"{"code":"keyring_unavailable","message":"down"}"#).unwrap();
-        assert!(!old.automatic_retry);
+        assert!(!old.automatic_retry && old.hint.is_none());
+        let old: ErrorBody = serde_json::from_str(r#"{"code":"locked","message":"no","hint":"Run: x"}"#).unwrap();
+        assert_eq!(old.hint, Some(Hint::text("Run: x")));
     }
 
     #[test]

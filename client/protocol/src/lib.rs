@@ -123,9 +123,9 @@
 //! {"error": {"code": "unknown_profile", "message": "there is no profile \"prdo\"", "hint": "Did you mean prod?"}}
 //! ```
 //!
-//! `message` and `hint` are for the user; `code` decides what the client does. `"automatic_retry": true` beside them
-//! means that the daemon retries by itself and that the hint says so. Every command prints an error that it does not
-//! handle itself and ends with the exit code of the error:
+//! `message` and `hint` are for the user; `code` decides what the client does. If the hint is a command, `command` has it
+//! without the words before it. `"automatic_retry": true` means that the daemon retries by itself and that the hint says
+//! so. Every command prints an error that it does not handle itself and ends with the exit code of the error:
 //!
 //! | `code` | HTTP | exit code | what the client does besides printing it |
 //! |---|---|---|---|
@@ -191,26 +191,32 @@ mod access;
 mod access_change;
 mod audit;
 pub mod aws_config;
+mod cluster;
+mod config;
 mod credentials;
+mod daemon;
 mod discover;
 mod doctor;
 mod endpoint;
 mod entry_key;
 mod error;
+mod event;
 mod exec;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod hint;
 mod include;
 mod keys;
 pub mod location;
 mod lock;
 mod login;
-mod messages;
 mod name;
+mod profile;
 mod prompt;
 mod regions;
 mod secret;
 mod startup;
+mod status;
 mod text;
 mod unauthorized;
 mod url;
@@ -225,30 +231,34 @@ pub use access_change::{
     AccessReport, AccessRestoreRequest, AccessResult, AccessRevokeRequest, AccessStep, AccessVia, ChangeOptions,
 };
 pub use audit::{AuditDecision, AuditProcess, AuditRecord, AuditStatus};
+pub use cluster::{AccessQuery, Cluster, ClusterAccess, Probed, ProbedCluster};
+pub use config::{ConfigChecked, ConfigStatus, IncludeStatus};
 pub use credentials::{ProfileCredentials, SOURCE_PROCESS_VARIABLE};
+pub use daemon::{ClockStatus, DaemonStatus, Restarting, Stopping};
 pub use discover::{DescribedCluster, DiscoverRequest, DiscoverStep, DiscoveredCluster, DiscoveredIdentity};
 pub use doctor::{AdministratorRequest, DoctorRequest, DoctorStep, Finding, FindingArea, FindingState};
 pub use endpoint::{Endpoint, Method};
 pub use entry_key::{ENTRY_KEY_HEADER, ENTRY_KEY_VARIABLE, EntryKey, EntryProof, InvalidEntryKey, TERMINAL_HEADER};
 pub use error::{ErrorBody, ErrorClass, ErrorCode, ErrorResponse, join_sentences};
+pub use event::{Event, EventKind};
 pub use exec::{EXEC_INFO_VARIABLE, ExecApiVersion, ExecCluster, ExecCredential, ExecInfo, ExecInfoError};
+pub use hint::Hint;
 pub use include::{IncludePattern, IncludedPath, InvalidIncludePattern, MAX_INCLUDED_FILES, included_paths};
 pub use keys::{KeyForgotten, KeyList, KeyRotated, KeyStatus, PutKey};
 pub use lock::{LockRequest, LockStatus, UnlockRequest};
 pub use login::{LoggedOut, LoginFlow, LoginKind, LoginRequest, LoginStatus, LoginStep, MfaDetails, SourceStatus};
-pub use messages::{
-    AccessQuery, ClockStatus, Cluster, ClusterAccess, ConfigChecked, ConfigStatus, ConstraintDetails, DaemonStatus,
-    Event, EventKind, IncludeStatus, Probed, ProbedCluster, Problem, ProfileDetails, ProfileInputs, ProfileState,
-    ProfileStatus, Refreshed, Restarting, SessionStatus, Status, Stopping,
-};
 pub use name::{
     ClusterName, ExternalId, InvalidName, KeyName, MfaSerial, Namespace, PolicyArn, ProfileName, Region, RoleArn,
     SessionName, SourceIdentity, SourceName, TagKey, TagValue, similar_names,
+};
+pub use profile::{
+    ConstraintDetails, ProfileDetails, ProfileInputs, ProfileState, ProfileStatus, Refreshed, SessionStatus,
 };
 pub use prompt::{PromptProfile, PromptState};
 pub use regions::KNOWN_REGIONS;
 pub use secret::Secret;
 pub use startup::StartupLine;
+pub use status::{Problem, Status};
 pub use text::{escape_controls, is_unsafe_for_terminal, sanitize_for_terminal};
 pub use unauthorized::{RejectedIdentity, UNAUTHORIZED_HEADER};
 pub use url::{EndpointUrl, HttpUrl, UrlError};

@@ -1,36 +1,35 @@
-//! Finds the socket, the configuration, the log folder and AWS's files. Except for the two `main.rs`, this is the only
-//! place that reads environment variables.
+//! Finds the socket, the configuration, the log folder and AWS's files. Except for the two `main.rs`, this module is the
+//! only place that reads environment variables.
 //!
 //! The socket lies in the first usable folder of these: `$XDG_RUNTIME_DIR`, `/run/user/UID` (cron and sudo unset the
 //! variable), the user's state folder. It never lies under a predictable name in `/tmp`, where another user could
 //! create it first.
 
-use std::env;
-use std::ffi::{OsStr, OsString};
+mod aws_files;
+mod variables;
+
 use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use rustix::fs::OFlags;
 
+pub use aws_files::{aws_files, aws_folder, expand_aws_path};
+use variables::variable;
+pub use variables::{
+    OUTER_KUBECONFIG_VARIABLE, PROFILE_VARIABLE, SHELL_LEVEL_VARIABLE, SHELL_PREFIX, daemon_inherits, entry_key,
+    exec_info, kubeconfig, log_level, no_prompt, private_kubeconfig, profile, shell_level, shell_variables,
+};
+
 /// The name of the folder that holds the socket.
 const SOCKET_FOLDER_NAME: &str = "rolecall";
 /// The name of the socket.
 const SOCKET_NAME: &str = "agent.sock";
-/// The prefix of variables that the daemon has for the programs that it runs and not for itself. They survive a restart.
-pub const SHELL_PREFIX: &str = "ROLECALL_SHELL_";
 /// The folder beside the socket that holds the kubeconfigs of `rolecall shell` and `rolecall exec`.
 const KUBECONFIGS_FOLDER_NAME: &str = "kubeconfigs";
-/// The variable with the profile of `rolecall shell` and `rolecall exec`, for their child processes.
-pub const PROFILE_VARIABLE: &str = "ROLECALL_PROFILE";
-/// The variable with how many `rolecall shell` processes there are around a process.
-pub const SHELL_LEVEL_VARIABLE: &str = "ROLECALL_SHELL";
-/// The variable with the `KUBECONFIG` outside of `rolecall shell` and `rolecall exec`.
-pub const OUTER_KUBECONFIG_VARIABLE: &str = "ROLECALL_OUTER_KUBECONFIG";
 /// The length limit of a Unix socket's address, in bytes without the terminating zero (`sun_path`).
 const MAX_SOCKET_ADDRESS_BYTES: usize = if cfg!(target_os = "macos") { 103 } else { 107 };
 
@@ -219,166 +218,12 @@ fn platform_folder(name: &str, default: &str) -> Result<PathBuf, LocationError> 
     Ok(base.unwrap_or_else(|| home.join(default)).join("rolecall"))
 }
 
-/// Returns the value of `KUBECONFIG`, if it is set and not empty. Inside `rolecall shell` and `rolecall exec`, it is the
-/// value outside of them, since their own kubeconfig is removed.
-pub fn kubeconfig() -> Option<OsString> {
-    match private_kubeconfig() {
-        Some(_) => variable(OUTER_KUBECONFIG_VARIABLE),
-        None => variable("KUBECONFIG"),
-    }
-}
-
-/// Returns the kubeconfig of the `rolecall shell` or `rolecall exec` in which this process runs. `None` elsewhere, and if
-/// `KUBECONFIG` was set to another file since.
-pub fn private_kubeconfig() -> Option<PathBuf> {
-    let path = PathBuf::from(variable("KUBECONFIG")?);
-    (path.parent()?.parent()? == kubeconfigs_folder().ok()?).then_some(path)
-}
-
 /// Returns the folder with a folder for each process that has its own kubeconfig. It lies beside the socket.
 ///
 /// # Errors
 /// Those of [`socket`].
 pub fn kubeconfigs_folder() -> Result<PathBuf, LocationError> {
     Ok(socket()?.with_file_name(KUBECONFIGS_FOLDER_NAME))
-}
-
-/// Returns the profile of the `rolecall shell` or `rolecall exec` in which this process runs.
-pub fn profile() -> Option<crate::ProfileName> {
-    variable(PROFILE_VARIABLE)?.to_str()?.parse().ok()
-}
-
-/// Returns how many `rolecall shell` processes there are around this process.
-pub fn shell_level() -> u32 {
-    variable(SHELL_LEVEL_VARIABLE).and_then(|level| level.to_str()?.parse().ok()).unwrap_or(0)
-}
-
-/// Returns the value of `KUBERNETES_EXEC_INFO`, if it is set and not empty. [`crate::ExecInfo`] parses it.
-pub fn exec_info() -> Option<OsString> {
-    variable(crate::EXEC_INFO_VARIABLE)
-}
-
-/// Returns the entry key in `ROLECALL_ENTRY_KEY`, which a kubeconfig entry sets. `None` without a well-formed key.
-pub fn entry_key() -> Option<crate::EntryKey> {
-    let text = variable(crate::ENTRY_KEY_VARIABLE)?.into_string().ok()?;
-    crate::Secret::new(text).expose().parse().ok()
-}
-
-/// Returns whether `ROLECALL_NO_PROMPT` is set to anything but `0`: then the plugin never prompts.
-pub fn no_prompt() -> bool {
-    variable("ROLECALL_NO_PROMPT").is_some_and(|value| value != "0")
-}
-
-/// Returns `ROLECALL_LOG_LEVEL`, the log level of a daemon without a level in its arguments.
-pub fn log_level() -> Option<String> {
-    variable("ROLECALL_LOG_LEVEL").and_then(|level| level.into_string().ok())
-}
-
-/// Returns the paths of AWS's configuration file and credentials file: `AWS_CONFIG_FILE` and
-/// `AWS_SHARED_CREDENTIALS_FILE`, or else `~/.aws/config` and `~/.aws/credentials`. Other `AWS_*` variables, which
-/// choose an identity, are ignored.
-///
-/// # Errors
-/// `OtherHome` if a variable starts with the home folder of another user, `NoHome` if there is no home folder.
-pub fn aws_files() -> Result<(PathBuf, PathBuf), LocationError> {
-    let place = |name: &'static str, default: &str| match variable(name).map(|value| expand_aws_path(&value)) {
-        Some(path) if path.as_bytes().starts_with(b"~") => Err(LocationError::OtherHome(name)),
-        Some(path) => std::path::absolute(path).map_err(LocationError::NoCurrentFolder),
-        None => Ok(home()?.join(".aws").join(default)),
-    };
-    Ok((place("AWS_CONFIG_FILE", "config")?, place("AWS_SHARED_CREDENTIALS_FILE", "credentials")?))
-}
-
-/// Expands `$NAME` and `${NAME}`, and then `~` at the start, as the AWS CLI does in the two variables with paths. A variable
-/// that is not set stays as it is, and so does the home folder of another user (`~NAME`).
-#[must_use]
-pub fn expand_aws_path(path: &OsStr) -> OsString {
-    let Some(text) = path.to_str() else { return path.to_owned() };
-    #[allow(clippy::disallowed_methods)] // a variable that is set to nothing counts here
-    let expanded = expand_variables(text, |name| env::var(name).ok());
-    match (expanded.strip_prefix('~').filter(|rest| rest.is_empty() || rest.starts_with('/')), home()) {
-        (Some(rest), Ok(home)) => {
-            let mut path = home.into_os_string();
-            path.push(rest);
-            path
-        }
-        _ => expanded.into(),
-    }
-}
-
-/// Replaces `$NAME` and `${NAME}` by the values of variables (Python's `os.path.expandvars`).
-fn expand_variables(text: &str, value_of: impl Fn(&str) -> Option<String>) -> String {
-    let (mut expanded, mut rest) = (String::with_capacity(text.len()), text);
-    while let Some(start) = rest.find('$') {
-        let (before, variable) = rest.split_at(start);
-        let after = &variable[1..];
-        let is_word = |c: char| c.is_alphanumeric() || c == '_';
-        let braced = after.strip_prefix('{').and_then(|braced| braced.find('}'));
-        let (name, end) = if let Some(length) = braced {
-            (&after[1..=length], length + 3)
-        } else {
-            let length = after.find(|c| !is_word(c)).unwrap_or(after.len());
-            (&after[..length], length + 1)
-        };
-        expanded.push_str(before);
-        match value_of(name).filter(|_| !name.is_empty()) {
-            Some(value) => expanded.push_str(&value),
-            None => expanded.push_str(&variable[..end]),
-        }
-        rest = &variable[end..];
-    }
-    expanded + rest
-}
-
-/// Returns `~/.aws`, where AWS's tools keep logins regardless of those two variables.
-pub fn aws_folder() -> Result<PathBuf, LocationError> {
-    Ok(home()?.join(".aws"))
-}
-
-/// Returns whether a daemon that starts in the background inherits the environment variable `name`. Other variables of
-/// the shell are removed: the daemon also serves other terminals, and the `AWS_*` variables of one terminal must not
-/// choose their identity. `TZ` would shift `allowed_hours`.
-pub fn daemon_inherits(name: &str) -> bool {
-    const INHERITED: &[&str] = &[
-        "HOME",
-        "USER",
-        "LOGNAME",
-        "PATH",
-        "SHELL",
-        "LANG",
-        "LANGUAGE",
-        "TMPDIR",
-        "DISPLAY",
-        "WAYLAND_DISPLAY",
-        "XAUTHORITY",
-        "GNUPGHOME",
-        "PASSWORD_STORE_DIR",
-        "SSH_AUTH_SOCK",
-        "AWS_CONFIG_FILE",
-        "AWS_SHARED_CREDENTIALS_FILE",
-        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
-        "DBUS_SESSION_BUS_ADDRESS",
-    ];
-    // A secret of one kubeconfig entry, and what belongs to one terminal.
-    let not_inherited = [crate::ENTRY_KEY_VARIABLE, PROFILE_VARIABLE, SHELL_LEVEL_VARIABLE, OUTER_KUBECONFIG_VARIABLE];
-    if not_inherited.contains(&name) {
-        return false;
-    }
-    INHERITED.contains(&name) || ["XDG_", "LC_", "ROLECALL_"].iter().any(|prefix| name.starts_with(prefix))
-}
-
-/// Returns the environment of the shell that started this daemon, without the variables that hold credentials. The daemon
-/// keeps variables that would change what it does itself under another name, see [`SHELL_PREFIX`].
-#[allow(clippy::disallowed_methods)] // the one place that reads variables
-pub fn shell_variables() -> Vec<(OsString, OsString)> {
-    let original =
-        |(name, value): (OsString, OsString)| match name.to_str().and_then(|it| it.strip_prefix(SHELL_PREFIX)) {
-            Some(name) => (name.into(), value),
-            None => (name, value),
-        };
-    env::vars_os().map(original).collect()
 }
 
 /// Checks that a folder belongs to the user and that no other user has access to it. Does not follow a symbolic link.
@@ -424,61 +269,7 @@ fn fits(path: &Path) -> bool {
     cfg!(target_os = "linux") || path.as_os_str().len() <= MAX_SOCKET_ADDRESS_BYTES
 }
 
-#[allow(clippy::disallowed_methods)] // the one place that reads variables
-fn variable(name: &str) -> Option<OsString> {
-    env::var_os(name).filter(|value| !value.is_empty())
-}
-
 /// Returns the folders with their problems as one line: `/run/user/7 (not a folder), ~ (entity not found)`.
 pub fn join_problems(rejected: &[(PathBuf, FolderProblem)]) -> String {
     rejected.iter().map(|(path, problem)| format!("{} ({problem})", path.display())).collect::<Vec<_>>().join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn expand_variables_as_the_aws_cli_does() {
-        let value_of = |name: &str| match name {
-            "HOME" => Some("/home/ana".to_owned()),
-            "A_1" => Some("x$HOME".to_owned()),
-            "EMPTY" => Some(String::new()),
-            _ => None,
-        };
-        for (text, expected) in [
-            ("$HOME/config", "/home/ana/config"),
-            ("${HOME}/config", "/home/ana/config"),
-            ("/a/$A_1-$EMPTY.", "/a/x$HOME-."),
-            ("$UNSET/${UNSET}/$", "$UNSET/${UNSET}/$"),
-            ("${HOME/$HOME", "${HOME//home/ana"),
-            ("$$HOME", "$/home/ana"),
-            ("${}", "${}"),
-        ] {
-            assert_eq!(expand_variables(text, value_of), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn daemon_inherits_no_identity_secret_or_time_zone() {
-        assert!(["HOME", "XDG_RUNTIME_DIR", "ROLECALL_CONFIG", "LC_ALL"].iter().all(|name| daemon_inherits(name)));
-        for name in
-            ["AWS_PROFILE", "AWS_SECRET_ACCESS_KEY", crate::ENTRY_KEY_VARIABLE, PROFILE_VARIABLE, "TZ", "LD_PRELOAD"]
-        {
-            assert!(!daemon_inherits(name), "{name}");
-        }
-    }
-
-    #[test]
-    fn expand_aws_path_home_of_this_user_only() {
-        let home = home().unwrap();
-        for (path, expected) in [
-            ("~/config", home.join("config").into_os_string()),
-            ("~", home.clone().into_os_string()),
-            ("~ana/config", "~ana/config".into()),
-            ("a/~", "a/~".into()),
-        ] {
-            assert_eq!(expand_aws_path(OsStr::new(path)), expected, "{path}");
-        }
-    }
 }

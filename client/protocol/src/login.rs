@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ErrorBody;
-use crate::messages::Problem;
 use crate::name::{MfaSerial, SourceName};
 use crate::secret::{Secret, serialize_exposed_option};
+use crate::status::Problem;
 
 /// The body of [`Endpoint::Login`](crate::Endpoint::Login).
 #[derive(Debug, Default, Serialize, Deserialize)]

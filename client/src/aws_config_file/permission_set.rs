@@ -53,7 +53,7 @@ impl PermissionSet<'_> {
         let mut free = candidates.filter(|name| !taken.contains(name));
         let name = free.next().ok_or_else(|| AwsConfigError::Name(stem.clone()))?;
         let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-        let gap = if text.trim().is_empty() { "" } else { "\n" };
+        let gap = if text.trim().is_empty() || text.ends_with("\n\n") { "" } else { "\n" };
         let mut added = format!("{text}{end}{gap}[profile {name}]\n");
         for (key, value) in self.keys().into_iter().chain([("region", self.region.as_str())]) {
             // A line break would begin another setting.

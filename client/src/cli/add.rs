@@ -10,7 +10,7 @@ use rolecall_protocol::{
 
 use super::Inputs;
 
-/// Add a cluster: check it with AWS, write the configuration and the kubeconfig
+/// Add a cluster: check it with AWS, and write its context
 ///
 /// The role is assumed and the cluster described before anything is written. What is learned (the API server and its
 /// certificate authority) becomes the profile's pin: a kubeconfig that names another server gets no token. Without NAME it asks for

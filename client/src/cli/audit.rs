@@ -8,7 +8,7 @@ use rolecall_protocol::ProfileName;
 
 use super::Output;
 
-/// Show which program got a token of which profile, and what was refused
+/// Show which program got a token, and what was refused
 ///
 /// Reads the audit log; the agent does not have to run. Each line is one decision about a secret, with the programs that
 /// asked: the program that runs rolecall, its parent, and so on.

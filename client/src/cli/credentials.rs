@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use rolecall_protocol::ProfileName;
 
-/// Print a profile's session for the AWS CLI and AWS's SDKs (credential_process)
+/// Print a profile's session for the AWS CLI and AWS's SDKs
 ///
 /// The output is the JSON of credential_process in ~/.aws/config. AWS's programs run the command again when the session expires.
 /// A long-lived access key is never printed.

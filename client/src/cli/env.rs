@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use rolecall_protocol::ProfileName;
 
-/// Print a profile's session as commands that set environment variables
+/// Print a profile's session as environment variables
 ///
 /// The variables are valid until the session expires; a comment says when. For programs that run longer, use: rolecall exec --server
 #[derive(Debug, Args)]

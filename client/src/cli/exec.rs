@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::{Args, ValueHint};
 use rolecall_protocol::{Namespace, ProfileName};
 
-/// Run one command with a profile's session, for kubectl and for every program that calls AWS
+/// Run one command with a profile's session, for kubectl and AWS
 ///
 /// The command gets the session in its environment, and a KUBECONFIG of its own that has the context of the profile alone. It
 /// replaces rolecall, so signals, the terminal and the exit status are its own. Exit code 127: the command was not found.

@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-/// Print the profile and the time left of its session, for the prompt of a shell
+/// Print the profile and its time left, for the prompt of a shell
 ///
 /// Prints nothing if kubectl's current context is not Rolecall's. Reads files only and never fails, so it does not delay a
 /// prompt. The name of a protected profile is red.

@@ -3,7 +3,7 @@
 use clap::Args;
 use rolecall_protocol::{Namespace, ProfileName};
 
-/// Open a shell in which every kubectl uses this profile, whatever other terminals do
+/// Open a shell in which every kubectl uses this profile
 ///
 /// Starts $SHELL (without it, /bin/sh) with a KUBECONFIG of its own that has the context of the profile alone. ROLECALL_PROFILE
 /// holds the profile's name. The exit status is that of the shell.

@@ -22,6 +22,9 @@ fn cli_help_names_every_command() {
         let line = format!("  {name:<13}{about}");
         assert!(help.lines().any(|have| have == line), "{line:?} is not in\n{help}");
     }
+    // Clap wraps the options only.
+    let commands = help.split("\nOptions:\n").next().unwrap();
+    assert!(commands.lines().all(|line| line.chars().count() < 80), "{commands}");
 }
 
 #[test]

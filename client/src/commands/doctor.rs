@@ -250,6 +250,11 @@ fn profile_reports(names: Vec<String>, found: &[Checked], diagnosed: Diagnosed) 
         let briefs = of_client.iter().filter_map(|checked| checked.brief.clone()).collect();
         // Under the name of the profile, the findings need not repeat it.
         let without_profile = |checked: &&Checked| Finding { name: "kubeconfig".to_owned(), ..checked.finding.clone() };
+        // The client compares the kubeconfig with the pin too, and names the difference.
+        let is_known = |found: &Finding| {
+            found.code == "pin_mismatch" && of_client.iter().any(|checked| checked.finding.code == found.code)
+        };
+        let of_daemon = of_daemon.into_iter().filter(|found| !is_known(found));
         let findings = of_client.iter().map(without_profile).chain(of_daemon).collect();
         ProfileReport::new(name, findings, briefs)
     };

@@ -1,5 +1,6 @@
 //! `rolecall exec NAME -- COMMAND`: one command with a profile's session.
 
+use rolecall_protocol::Hint;
 use std::process::Command;
 
 use crate::aws_session::{OTHER_VARIABLES, SESSION_VARIABLES, get, variables};
@@ -14,7 +15,7 @@ use crate::terminal::child;
 /// Replaces this process by the command. Returns only with an error.
 pub(crate) fn run(wanted: &Exec, context: &Context) -> Result<(), CliError> {
     let Some((program, arguments)) = wanted.command.split_first() else {
-        return Err(CliError::new(Exit::Usage, "no command was given", "Run: rolecall exec NAME -- COMMAND"));
+        return Err(CliError::new(Exit::Usage, "no command was given", Hint::command("rolecall exec NAME -- COMMAND")));
     };
     protected::confirm(&wanted.name, wanted.yes)?;
     // Errors of the profile and of its constraints come before the command starts, also with `--server`.

@@ -45,7 +45,7 @@ pub(crate) fn run(wanted: &Kubeconfig, context: &Context) -> Result<(), CliError
             }
         }
     }
-    let keys = store(&daemon, &found, context)?;
+    let (keys, is_stored) = store(&daemon, &found, context)?;
     let entries =
         found.iter().zip(keys).map(|(found, key)| entry(&found.name, &found.server, key, &context.environment));
     let entries: Vec<Entry> = entries.collect::<Result<_, _>>()?;
@@ -59,7 +59,10 @@ pub(crate) fn run(wanted: &Kubeconfig, context: &Context) -> Result<(), CliError
         }
     } else if !found.is_empty() {
         let current = names.first().filter(|_| wanted.make_current).map(ProfileName::as_str);
-        let outcome = kubeconfig::upsert(&files, &entries, current)?;
+        let outcome = kubeconfig::upsert(&files, &entries, current).map_err(|error| match is_stored {
+            true => CliError::from(error).after_change("The configuration has the new pins and entry keys already"),
+            false => error.into(),
+        })?;
         print_notes(&outcome.written.notes);
         let lines = outcome.entries.iter().map(|entry| entry_line(entry, context));
         output::print(&lines.collect::<String>())?;
@@ -163,13 +166,17 @@ impl PinChange {
 }
 
 /// Stores new pins and missing entry keys in the configuration: those of a profile of an included file, which is not
-/// changed, in `[included.NAME]`. Returns the entry key of each profile.
-fn store(daemon: &Daemon, found: &[ClusterLookup], context: &Context) -> Result<Vec<Option<EntryKey>>, CliError> {
+/// changed, in `[included.NAME]`. Returns the entry key of each profile, and whether the configuration was changed.
+fn store(
+    daemon: &Daemon,
+    found: &[ClusterLookup],
+    context: &Context,
+) -> Result<(Vec<Option<EntryKey>>, bool), CliError> {
     let path = context.config_path()?;
     let known = ConfigFile::load(&path)?;
     let keys: Vec<_> = found.iter().map(|found| known.entry_key(found.name.as_str())).collect();
     if keys.iter().all(Option::is_some) && !found.iter().any(|found| found.is_new) {
-        return Ok(keys);
+        return Ok((keys, false));
     }
     config_status::check_daemon_config(daemon, &path, &context.environment)?;
     let new_keys = found.iter().map(|_| new_entry_key()).collect::<Result<Vec<_>, _>>()?;
@@ -197,7 +204,7 @@ fn store(daemon: &Daemon, found: &[ClusterLookup], context: &Context) -> Result<
         output::print_note(&format!("{}: the pinned {part} was {pinned} and is now {now}", found.name));
     }
     Daemon::reload();
-    Ok(keys)
+    Ok((keys, true))
 }
 
 fn entry_line(entry: &EntryOutcome, context: &Context) -> String {

@@ -12,6 +12,7 @@ use crate::error::CliError;
 use crate::files::path_text::display_path;
 use crate::kubeconfig;
 use crate::kubeconfig::context_entry::files;
+use crate::protected::name_cell;
 use crate::terminal::style::Screen;
 use crate::terminal::table::{Cell, Column, Row, render};
 use crate::{clock, output};
@@ -100,12 +101,6 @@ fn table(profiles: &[ProfileStatus], is_current: impl Fn(&ProfileStatus) -> bool
         })
         .collect();
     render(&columns, &rows, screen)
-}
-
-/// The name; that of a protected profile is red.
-fn name_cell(profile: &ProfileStatus) -> Cell {
-    let style = if profile.protected { Style::new().red() } else { Style::new() };
-    Cell::styled(profile.name.as_str(), style)
 }
 
 /// The included file that has a profile; in a narrow table only its name.

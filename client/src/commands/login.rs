@@ -1,12 +1,13 @@
 //! `rolecall login SOURCE`: logs in to a source, so that it gives credentials.
 
 use jiff::{Timestamp, tz::TimeZone};
-use rolecall_protocol::{Endpoint, LoginFlow, LoginStep, SourceStatus, Status, join_sentences, sanitize_for_terminal};
+use rolecall_protocol::{Endpoint, LoginFlow, LoginStep, SourceStatus, Status, sanitize_for_terminal};
 
 use crate::cli::Login;
 use crate::clock;
 use crate::context::Context;
 use crate::error::CliError;
+use crate::format_time;
 use crate::login::browser;
 use crate::login::flow::{self, LoginOptions};
 use crate::login::outcome::end_text;
@@ -49,7 +50,7 @@ fn nothing_needed(status: &Status, json: bool, context: &Context) -> Result<(), 
     if json {
         return output::print_data(DataFormat::Json, &status.sources);
     }
-    let (now, zone) = (clock::now(), TimeZone::system());
+    let (now, zone) = (clock::now(), format_time::local_zone());
     if status.sources.is_empty() {
         output::print_note("no source is configured, so there is nothing to log in to");
         return Ok(());
@@ -62,7 +63,8 @@ fn nothing_needed(status: &Status, json: bool, context: &Context) -> Result<(), 
     } else {
         "no source is known to need a login".to_owned()
     };
-    output::print(&(std::iter::once(headline).chain(lines).collect::<Vec<_>>().join("\n  ") + "\n"))
+    let lines = lines.flat_map(|line| context.screen.wrap(("  ", 2), 4, &line, ""));
+    output::print(&(std::iter::once(headline).chain(lines).collect::<Vec<_>>().join("\n") + "\n"))
 }
 
 /// Whether the agent knows that the source gives credentials: it knows the login, or a session was made from it.
@@ -77,7 +79,7 @@ fn source_line(source: &SourceStatus, is_checked: bool, now: Timestamp, zone: &T
     let login = source.login.as_ref().map(|login| format!(", logged in{}", end_text(login, now, zone)));
     let problem = source.problem.as_ref().map(|problem| {
         let error = problem.error.clone().sanitized();
-        format!("; it fails, and a login does not help: {}", join_sentences(&error.message, error.hint.as_deref()))
+        format!("; it fails, and a login does not help: {error}")
     });
     let is_unused = !is_checked && problem.is_none();
     let unused = is_unused.then(|| format!(", not used yet; to check it: rolecall login {}", source.name));

@@ -1,10 +1,11 @@
-//! `rolecall remove NAME…`: removes profiles and their contexts.
+//! `rolecall remove NAME…`: removes profiles with their contexts and AWS profiles.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use rolecall_protocol::{ProfileName, sanitize_for_terminal, similar_names};
 
+use crate::aws_config_file::installed;
 use crate::cli::Remove;
 use crate::config_file::{self, ConfigFile};
 use crate::context::Context;
@@ -41,14 +42,18 @@ pub(crate) fn run(wanted: &Remove, context: &Context) -> Result<(), CliError> {
         let outcome = kubeconfig::remove(&files, &names)?;
         Some((files, outcome))
     };
-    config_file::edit(&path, |file| {
+    let removed = config_file::edit(&path, |file| {
         for name in &names {
             file.remove_profile(name.as_str());
         }
         Ok::<(), CliError>(())
+    });
+    removed.map_err(|error| match outcome.as_ref().map(|(_, outcome)| outcome.written.files.as_slice()) {
+        None | Some([]) => error,
+        Some(changed) => error.after_change(&format!("The contexts were removed from {} already", list(changed))),
     })?;
     Daemon::reload();
-    for name in names {
+    for name in &names {
         let rest = outcome.as_ref().map(|(files, outcome)| context_text(name, outcome, files)).unwrap_or_default();
         context.print_done(&format!("removed the profile {name}{rest}"))?;
         if let Some(path) = config.overridden(name.as_str()) {
@@ -58,6 +63,10 @@ pub(crate) fn run(wanted: &Remove, context: &Context) -> Result<(), CliError> {
             ));
         }
     }
+    // The profile of an included file has the name from now on.
+    let gone: Vec<&str> =
+        names.iter().map(|name| name.as_str()).filter(|name| config.overridden(name).is_none()).collect();
+    installed::remove(&gone).iter().try_for_each(|line| context.print_done(line))?;
     if let Some((_, outcome)) = outcome {
         print_notes(&outcome.written.notes);
         print_context_notes(&outcome, &kubeconfig_option(wanted.kubeconfig.as_deref()));

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rolecall_protocol::{ProfileName, sanitize_for_terminal, similar_names};
 
+use crate::aws_config_file::installed;
 use crate::cli::Rename;
 use crate::config_file::{self, ConfigFile};
 use crate::context::Context;
@@ -14,8 +15,8 @@ use crate::kubeconfig::context_entry::{files, kubeconfig_option, print_notes};
 use crate::kubeconfig::{self, Renaming};
 use crate::output;
 
-/// Renames the profile in the configuration, and then its entries in the kubeconfig. Restores the configuration if the
-/// kubeconfig cannot be written.
+/// Renames the profile in the configuration, then its entries in the kubeconfig and its AWS profiles. Restores the configuration
+/// if the kubeconfig cannot be written.
 pub(crate) fn run(wanted: &Rename, context: &Context) -> Result<(), CliError> {
     let (old, new) = (&wanted.name, &wanted.new_name);
     let path = context.config_path()?;
@@ -57,7 +58,7 @@ pub(crate) fn run(wanted: &Rename, context: &Context) -> Result<(), CliError> {
             kubeconfig_option(wanted.kubeconfig.as_deref())
         )),
     }
-    Ok(())
+    installed::rename(old.as_str(), new.as_str()).iter().try_for_each(|line| context.print_done(line))
 }
 
 fn rename_in_config(old: &ProfileName, new: &ProfileName, path: &Path) -> Result<(), CliError> {

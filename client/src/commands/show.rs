@@ -182,6 +182,8 @@ fn pin_words(mode: &str, details: &ProfileDetails) -> String {
     let mode = sanitize_for_terminal(mode);
     match mode.as_str() {
         "off" => "off: any kubeconfig gets a token".to_owned(),
+        "entry" if details.has_entry_key => "entry: a call that names no server needs the entry key".to_owned(),
+        "require" if details.has_entry_key => "require: every call has to name the pinned server".to_owned(),
         _ if details.has_entry_key => mode,
         _ => format!("{mode}, without an entry key. Run: rolecall kubeconfig {}", details.status.name),
     }

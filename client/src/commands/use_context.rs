@@ -2,7 +2,7 @@
 
 mod previous;
 
-use rolecall_protocol::{Namespace, join_sentences, location, sanitize_for_terminal, similar_names};
+use rolecall_protocol::{Hint, Namespace, join_sentences, location, sanitize_for_terminal, similar_names};
 
 use crate::cli::{ContextName, Use};
 use crate::config_file::ConfigFile;
@@ -94,7 +94,7 @@ fn current_context(files: &Files) -> Result<String, CliError> {
         CliError::new(
             Exit::Usage,
             "there is no current context to set a namespace of",
-            "Run: rolecall use NAME -n NAMESPACE",
+            Hint::command("rolecall use NAME -n NAMESPACE"),
         )
     })
 }

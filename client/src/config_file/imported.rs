@@ -2,7 +2,7 @@
 
 use toml_edit::Item;
 
-use super::ConfigFile;
+use super::document::ConfigFile;
 use super::table::set_key;
 
 /// The parts of the pin that only some clusters have.

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use rolecall_protocol::{IncludePattern, InvalidIncludePattern, included_paths, location};
 use toml_edit::{Array, Item, RawString, TableLike, Value};
 
+use super::document::{ConfigFile, child_table, for_each_table};
+use super::error::ConfigFileError;
+use super::profiles::ProfileEntry;
 use super::table::set_key;
-use super::{ConfigFile, ConfigFileError, ProfileEntry, child_table, for_each_table};
 
 impl ConfigFile {
     /// Returns the patterns of the included files, without malformed ones.

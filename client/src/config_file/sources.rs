@@ -3,8 +3,9 @@
 use rolecall_protocol::{KeyName, MfaSerial, SourceName};
 use toml_edit::{InlineTable, Item, TableLike, Value};
 
+use super::document::{ConfigFile, child_table};
+use super::error::ConfigFileError;
 use super::table::set_key;
-use super::{ConfigFile, ConfigFileError, child_table};
 
 /// Where a source gets its credentials from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +33,11 @@ impl<'a> SourceEntry<'a> {
 }
 
 impl ConfigFile {
+    /// Returns the names of the sources, in the order of the file.
+    pub(crate) fn source_names(&self) -> Vec<String> {
+        self.names("sources")
+    }
+
     /// Returns the names of the access keys in the OS keyring that sources use.
     pub(crate) fn keyring_names(&self) -> Vec<String> {
         let sources = self.document.get("sources").and_then(Item::as_table_like);

@@ -1,12 +1,18 @@
 //! Text of the user stays, and entries that were written read back.
 
+mod edit;
+mod includes;
+mod sources;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use proptest::prelude::*;
+use rolecall_protocol::EntryKey;
 
 use super::sources::SourceEntry;
 use super::*;
+use crate::files::error::Untouched;
 
 const HAND: &str = "\
 # my roles
@@ -146,18 +152,6 @@ server = \"https://old\"
 }
 
 #[test]
-fn ensure_source_with_a_used_name_adds_a_number() {
-    let mut config = file("[sources.work]\nkeyring = \"work\"\n[sources.other]\naws_profile = \"job\"\n");
-    assert_eq!(config.ensure_source(SourceEntry::AwsProfile("work"), None).unwrap().as_str(), "work-2");
-    assert_eq!(config.ensure_source(SourceEntry::AwsProfile("work"), None).unwrap().as_str(), "work-2");
-    assert_eq!(config.ensure_source(SourceEntry::AwsProfile("job"), None).unwrap().as_str(), "other");
-    assert_eq!(config.ensure_source(SourceEntry::AwsProfile("„…“"), None).unwrap().as_str(), "aws");
-    assert_eq!(config.source_names(), ["work", "other", "work-2", "aws"]);
-    let long = "x".repeat(200);
-    assert_eq!(config.ensure_source(SourceEntry::AwsProfile(&long), None).unwrap().as_str().len(), 56);
-}
-
-#[test]
 fn remove_profile_removes_only_its_own_comment() {
     let mut config = file(HAND);
     assert!(config.remove_profile("prod"));
@@ -244,64 +238,6 @@ fn malformed_file_error_has_position_without_content() {
     }
 }
 
-#[test]
-fn edit_creates_mode_0600_and_keeps_an_existing_mode() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("rolecall/config.toml");
-    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    save(&path, |file| file.set_profile("prod", &entry()).unwrap());
-    assert_eq!((mode(path.parent().unwrap()), mode(&path)), (0o700, 0o600));
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-    save(&path, |file| file.set_profile("audit", &entry()).unwrap());
-    assert_eq!(mode(&path), 0o644);
-
-    let time = fs::metadata(&path).unwrap().modified().unwrap();
-    save(&path, |file| file.set_profile("audit", &entry()).unwrap());
-    assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), time);
-    let failed = edit(&path, |file| {
-        file.remove_profile("prod");
-        Err::<(), _>(ConfigFileError::NotATable { path: PathBuf::new(), key: String::new() })
-    });
-    assert!(failed.is_err());
-    assert_eq!(ConfigFile::load(&path).unwrap().profile_names(), ["prod", "audit"]);
-    assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
-}
-
-#[test]
-fn edit_can_restore_the_previous_text() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("config.toml");
-    fs::write(&path, HAND).unwrap();
-    let before = ConfigFile::load(&path).unwrap();
-    save(&path, |file| file.remove_profile("prod"));
-    save(&path, |file| *file = before.clone());
-    assert_eq!(fs::read_to_string(&path).unwrap(), HAND);
-}
-
-#[test]
-fn edit_keeps_a_symlink_and_load_rejects_a_folder() {
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("real"), HAND).unwrap();
-    let link = folder.path().join("config.toml");
-    std::os::unix::fs::symlink("real", &link).unwrap();
-    save(&link, |file| file.remove_profile("prod"));
-    assert!(link.is_symlink());
-    assert!(ConfigFile::load(folder.path()).unwrap_err().to_string().contains("is a folder"));
-}
-
-#[test]
-fn fifty_concurrent_edits_lose_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("config.toml");
-    std::thread::scope(|scope| {
-        for number in 0..50 {
-            let path = &path;
-            scope.spawn(move || save(path, |file| file.set_profile(&format!("p{number}"), &entry()).unwrap()));
-        }
-    });
-    assert_eq!(ConfigFile::load(&path).unwrap().profile_names().len(), 50);
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -368,35 +304,6 @@ fn assume_role_options_are_written_and_read_back() {
 }
 
 #[test]
-fn keyring_source_is_added_and_found() {
-    let mut config = file("# mine\n[sources.work]\naws_profile = \"job\" # the usual\n");
-    config.add_source_keyring("break-glass", &"break-glass".parse().unwrap()).unwrap();
-    assert_eq!(
-        config.text(),
-        "# mine\n[sources.work]\naws_profile = \"job\" # the usual\n\n[sources.break-glass]\nkeyring = \"break-glass\"\n"
-    );
-    assert_eq!(config.sources_with_keyring(&"break-glass".parse().unwrap()), ["break-glass"]);
-    assert!(config.sources_with_keyring(&"job".parse().unwrap()).is_empty());
-}
-
-#[test]
-fn ensure_source_adds_mfa_and_keeps_an_existing_source() {
-    let mut config = file("");
-    let serial: rolecall_protocol::MfaSerial = "arn:aws:iam::111122223333:mfa/dev".parse().unwrap();
-    let keys = "work".parse().unwrap();
-    let of_keys = SourceEntry::Keyring(&keys);
-    assert_eq!(config.ensure_source(of_keys, Some(&serial)).unwrap().as_str(), "work");
-    let text = config.text();
-    let made = "[sources.work]\nkeyring = \"work\"\nmfa = { serial = \"arn:aws:iam::111122223333:mfa/dev\" }\n";
-    assert!(text.contains(made), "{text}");
-    assert_eq!(config.ensure_source(of_keys, None).unwrap().as_str(), "work");
-    assert_eq!(config.text(), text);
-    let source = config.ensure_source(SourceEntry::AwsProfile("work"), None).unwrap();
-    assert_eq!((source.as_str(), config.mfa_serial(&source)), ("work-2", None));
-    assert_eq!(config.mfa_serial(&"work".parse().unwrap()).as_deref(), Some(serial.as_str()));
-}
-
-#[test]
 fn given_server_is_recorded_and_removed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config.toml");
@@ -411,66 +318,4 @@ fn given_server_is_recorded_and_removed() {
     assert_eq!(file.text(), before);
     file.set_given_ca("missing", Some("QQ=="));
     assert_eq!(file.text(), before);
-}
-
-#[test]
-fn include_keeps_header_comments_and_layout() {
-    let pattern = |text: &str| text.parse().unwrap();
-    let added = |text: &str, paths: &[&str]| {
-        let mut config = file(text);
-        for path in paths {
-            assert!(config.add_include(&pattern(path)).unwrap());
-            assert!(!config.add_include(&pattern(path)).unwrap(), "only once");
-        }
-        config.text()
-    };
-    // The comment that belongs to the first table stays with it.
-    assert_eq!(added(HAND, &["a.toml"]), HAND.replacen("[defaults]", "include = [\"a.toml\"]\n\n[defaults]", 1));
-    assert_eq!(
-        added("# about work\n[sources.work]\naws_profile = \"work\"\n", &["a", "b"]),
-        "include = [\"a\", \"b\"]\n\n# about work\n[sources.work]\naws_profile = \"work\"\n"
-    );
-    assert_eq!(added("", &["a"]), format!("{NEW_FILE_HEADER}include = [\"a\"]\n"));
-    assert_eq!(added("# mine\r\n", &["a"]), "# mine\r\n\r\ninclude = [\"a\"]\r\n");
-    // Comments and lines of the user's own array stay.
-    let lines = "include = [\n  \"a\", # ours\n  \"b\",\n]\n";
-    assert_eq!(added(lines, &["c"]), "include = [\n  \"a\", # ours\n  \"b\",\n  \"c\",\n]\n");
-    let mut config = file(lines);
-    assert_eq!(config.remove_include(&pattern("b")), ["b"]);
-    assert_eq!(config.remove_include(&pattern("b")), Vec::<String>::new());
-    assert!(config.text().contains("\"a\", # ours") && !config.text().contains("\"b\""), "{}", config.text());
-    assert!(file("include = 1\n").add_include(&pattern("a")).is_err());
-}
-
-#[test]
-fn included_profile_has_the_pin_of_the_user() {
-    let folder = tempfile::tempdir().unwrap();
-    let [path, team] = ["config.toml", "team.toml"].map(|name| folder.path().join(name));
-    for (path, text) in [(&path, "include = [\"team.toml\"]\n"), (&team, HAND)] {
-        fs::write(path, text).unwrap();
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
-    }
-    let key = EntryKey::new(rolecall_protocol::Secret::new([7; 32]));
-    save(&path, |file| {
-        assert_eq!(file.all_profile_names(), ["audit", "prod"]);
-        assert_eq!(file.included_from("prod"), Some(team.clone()));
-        assert_eq!(file.entry_key_or_set("prod", &key), None, "no table yet");
-        file.set_included_server("prod", Some(("https://new", "ab"))).unwrap();
-        assert_eq!(file.entry_key_or_set("prod", &key), Some(key.clone()));
-    });
-    let text = fs::read_to_string(&path).unwrap();
-    assert!(text.starts_with("include = [\"team.toml\"]\n\n[included.prod]\nserver = \"https://new\"\n"), "{text}");
-    let mut config = ConfigFile::load(&path).unwrap();
-    let pinned = config.profile_in_force("prod").unwrap();
-    assert_eq!((pinned.server.as_deref(), pinned.role_arn), (Some("https://new"), entry().role_arn));
-    assert!(config.profile("prod").is_none());
-    assert!(config.check_own_profile("prod").unwrap_err().to_string().contains("the profile prod comes from"));
-    // Only the server is replaced; what the user added stays.
-    config.set_included_server("prod", None).unwrap();
-    assert_eq!(config.text(), text);
-    // A profile of the user's own overrides.
-    config.set_profile("prod", &entry()).unwrap();
-    assert_eq!((config.included_from("prod"), config.overridden("prod")), (None, Some(team)));
-    assert_eq!(config.profile_in_force("prod"), Some(entry()));
-    assert_eq!(config.entry_key("prod"), None, "it does not use the key of the included one");
 }

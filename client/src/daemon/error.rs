@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rolecall_protocol::location::LocationError;
-use rolecall_protocol::{ErrorBody, ErrorCode, PROTOCOL_VERSION};
+use rolecall_protocol::{ErrorBody, ErrorCode, Hint, PROTOCOL_VERSION};
 use rolecall_trusted_file::shell_quoted;
 
 use super::http::HttpError;
@@ -86,18 +86,18 @@ impl CallError {
 impl From<CallError> for CliError {
     fn from(error: CallError) -> Self {
         let message = error.to_string();
-        let unreachable = |hint: &str| Self::new(Exit::Unreachable, &message, hint);
-        let restart = "Run: rolecall agent restart";
+        let unreachable = |hint: Hint| Self::new(Exit::Unreachable, &message, hint);
+        let restart = Hint::command("rolecall agent restart");
         match error {
             CallError::Rejected(body) => body.into(),
             CallError::Location(error) => error.into(),
-            CallError::NotRunning => unreachable("Run: rolecall agent start"),
+            CallError::NotRunning => unreachable(Hint::command("rolecall agent start")),
             CallError::Start(error) => error.into(),
             CallError::UntrustedSocket { path, can_close: true, .. } => {
-                unreachable(&format!("Make the folder private: chmod 700 {}", shell_quoted(&path)))
+                unreachable(format!("Make the folder private: chmod 700 {}", shell_quoted(&path)).into())
             }
             CallError::UntrustedSocket { .. } => unreachable(
-                "Another user may be listening there: remove it, or set ROLECALL_SOCKET to a path in a folder of your own with mode 700",
+                "Another user may be listening there: remove it, or set ROLECALL_SOCKET to a path in a folder of your own with mode 700".into(),
             ),
             CallError::Connect { .. }
             | CallError::Busy(_)

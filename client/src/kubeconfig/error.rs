@@ -85,8 +85,8 @@ impl KubeconfigError {
                 format!("Fix that, and check it with: kubectl config view --kubeconfig {}", shell_quoted(path))
             }
             E::ContextTaken { name, .. } => format!(
-                "Rename it with: kubectl config rename-context {0} {0}-old  or choose another \
-                 profile name.",
+                "If it is of an EKS cluster, convert it with: rolecall import --only {0}. Otherwise rename it with: kubectl config \
+                 rename-context {0} {0}-old, or choose another profile name.",
                 safe(name)
             ),
             E::EntryTaken { kind, name, .. } => {

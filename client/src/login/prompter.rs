@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::Timestamp;
 use nix::sys::signal::Signal;
 use rolecall_protocol::{ErrorBody, ErrorCode, MfaSerial, Secret, SourceName, join_sentences, sanitize_for_terminal};
 
@@ -122,9 +122,16 @@ impl Prompter {
         self.prompt_deadline = Some(Deadline::after(PROMPT_TIMEOUT));
     }
 
-    /// Prints a line with its subject.
+    /// Prints a text with its subject.
     pub(crate) fn print(&self, text: &str) {
-        self.line.print_line(&format!("rolecall: {}: {}", self.about, sanitize_for_terminal(text)));
+        self.print_note(&format!("{}: {}", self.about, sanitize_for_terminal(text)));
+    }
+
+    /// Prints a text, wrapped between words on a terminal.
+    fn print_note(&self, text: &str) {
+        const LEAD: &str = "rolecall: ";
+        let screen = Screen { width: self.line.columns(), ..self.screen };
+        self.line.print_line(&screen.wrap((LEAD, LEAD.len()), 2, text, "").join("\n"));
     }
 
     /// Asks a question and returns the typed line. The cursor is at the start of a line afterwards.
@@ -228,12 +235,14 @@ impl Prompter {
             (false, None) => "open this page in a browser on this machine, and sign in:".to_owned(),
         };
         let shown = if browser::is_web_page(&page.url) { page.url.clone() } else { sanitize_for_terminal(&page.url) };
-        self.line.print_line(&format!("rolecall: {}: {wanted}\n  {shown}", self.about));
+        self.print_note(&format!("{}: {wanted}", self.about));
+        // A line of its own, which no wrapping breaks, so that it can be copied.
+        self.line.print_line(&format!("  {shown}"));
         if page.joined {
             self.print("this login was started earlier, here or in another terminal; confirm it once for all");
         }
         if !self.line.is_live() {
-            let end = format_time::short_time(clock::now(), page.expires, &TimeZone::system());
+            let end = format_time::short_time(clock::now(), page.expires, &format_time::local_zone());
             self.print(&format!("waiting for that, until {end}"));
         }
     }
@@ -254,7 +263,7 @@ impl LoginUi for Prompter {
                     Some(refused) => {
                         let message = sanitize_for_terminal(&refused.message);
                         let result_text = join_sentences(&message, Some("Wait for the next code on the device"));
-                        self.line.print_line(&format!("rolecall: {result_text}"));
+                        self.print_note(&result_text);
                     }
                     None if self.code_was_asked => {
                         self.print("another MFA code is needed: wait for the next one on the device");

@@ -73,6 +73,14 @@ impl StatusLine {
         self.write(&format!("{clear}{text}\n"));
     }
 
+    /// Returns the columns of the terminal; `None` if the output goes to a file or a pipe.
+    pub(crate) fn columns(&self) -> Option<usize> {
+        match &self.0.sink {
+            Sink::StandardError => tty::size(std::io::stderr()).0,
+            Sink::Terminal(tty) => tty.size().0,
+        }
+    }
+
     /// Redraws the line, if the terminal can redraw.
     pub(crate) fn draw(&self, text: &str) {
         if !self.is_live() {
@@ -148,11 +156,7 @@ impl StatusLine {
 
     fn width(&self) -> usize {
         const DEFAULT_COLUMNS: usize = 80;
-        let (columns, _) = match &self.0.sink {
-            Sink::StandardError => tty::size(std::io::stderr()),
-            Sink::Terminal(tty) => tty.size(),
-        };
-        columns.unwrap_or(DEFAULT_COLUMNS)
+        self.columns().unwrap_or(DEFAULT_COLUMNS)
     }
 
     fn write(&self, text: &str) {

@@ -10,7 +10,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use jiff::{SignedDuration, tz::TimeZone};
+use jiff::SignedDuration;
 use rolecall_protocol::{
     Endpoint, ErrorBody, ErrorCode, ExecInfo, LoginFlow, ProfileName, ProfileStatus, SourceName, location,
 };
@@ -22,6 +22,7 @@ use crate::daemon::{CALL_TIMEOUT, CallError, Daemon};
 use crate::environment::Environment;
 use crate::error::CliError;
 use crate::files::marker_file;
+use crate::format_time;
 use crate::login::browser;
 use crate::login::flow::{self, LoginOptions};
 use crate::login::prompter::{CodeInput, Prompter};
@@ -69,7 +70,7 @@ pub(super) fn offer_login(
     let flow = if has_browser { LoginFlow::Browser } else { LoginFlow::Device };
     let done = flow::log_in(daemon, &profile.source, LoginOptions { flow, renew: false, draft: None }, &mut prompter)?;
     prompt_lock.clear_declined();
-    prompter.print(&done.text(clock::now(), &TimeZone::system()));
+    prompter.print(&done.text(clock::now(), &format_time::local_zone()));
     token().map_err(|error| error.with_subject(name))
 }
 

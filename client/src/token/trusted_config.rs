@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use rolecall_protocol::{ConfigStatus, Endpoint, ErrorCode, location};
+use rolecall_protocol::{ConfigStatus, Endpoint, ErrorCode, Hint, location};
 
 use crate::clock::Deadline;
 use crate::config_file::ConfigFile;
@@ -21,7 +21,7 @@ pub(super) fn check(daemon: &Daemon, deadline: Deadline) -> Result<(), CliError>
             return Err(CliError::new(
                 Exit::Mismatch,
                 "the agent at ROLECALL_SOCKET is older than this client and does not name its configuration",
-                "Run: rolecall agent restart",
+                Hint::command("rolecall agent restart"),
             ));
         }
         Err(error) => return Err(error.into()),

@@ -98,12 +98,21 @@ impl TrustError {
         matches!(self, Self::Io { errno: Errno::NOENT, .. })
     }
 
+    /// Returns the command that makes the file trusted, if a command alone does.
+    #[must_use]
+    pub fn fix_command(&self) -> Option<String> {
+        match self {
+            Self::WritableByOthers { path, .. } => Some(remove_write_permission(path)),
+            Self::ForeignOwner { .. } | Self::NotRegular { .. } | Self::Io { .. } => None,
+        }
+    }
+
     /// Returns what the user does: a sentence with one command where there is one.
     #[must_use]
     pub fn advice(&self) -> String {
         let own = rustix::process::geteuid();
         match self {
-            Self::WritableByOthers { path, .. } => format!("Fix it with: chmod go-w {}", shell_quoted(path)),
+            Self::WritableByOthers { path, .. } => format!("Fix it with: {}", remove_write_permission(path)),
             Self::ForeignOwner { kind: PartKind::Link, path, .. } => {
                 format!("Replace it by a link of your own, or remove it: rm {}", shell_quoted(path))
             }
@@ -122,6 +131,11 @@ impl TrustError {
             Self::Io { .. } => "Fix that and try again.".to_owned(),
         }
     }
+}
+
+/// Returns the command that takes the permission to write away from other users.
+fn remove_write_permission(path: &Path) -> String {
+    format!("chmod go-w {}", shell_quoted(path))
 }
 
 /// Returns a path as it is typed in a shell, in quotes if needed.

@@ -29,6 +29,7 @@ use rolecall_core::config::partition;
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// The pages of a list that are read. A page has 100 items, and no list of EKS has 10,000.
 const MAX_PAGES: usize = 100;
+const MAX_ITEMS: usize = 10_000;
 
 /// Calls EKS in one region with the credentials of one session.
 #[derive(Debug)]
@@ -130,7 +131,7 @@ impl<'a> EksClient<'a> {
         self.list("ListClusters", &path(&["clusters"]), page).await
     }
 
-    /// Reads a list from all its pages. Errors if it has more than [`MAX_PAGES`], rather than leave out items.
+    /// Reads a list from all its pages. Errors if it has more than [`MAX_PAGES`] or [`MAX_ITEMS`], rather than leave out items.
     async fn list<O, T>(
         &self,
         operation: &'static str,
@@ -144,6 +145,9 @@ impl<'a> EksClient<'a> {
         for _ in 0..MAX_PAGES {
             let found = page(self.retrying(operation, "GET", format!("{path}{query}"), None).await?);
             items.extend(found.items);
+            if items.len() > MAX_ITEMS {
+                return Err(EksError::invalid_response(&format!("{operation} of EKS has more than {MAX_ITEMS} items")));
+            }
             let Some(token) = found.next_token.filter(|token| !token.is_empty()) else { return Ok(items) };
             query = format!("?nextToken={}", utf8_percent_encode(&token, ENCODED));
         }

@@ -181,7 +181,7 @@ fn assert_session(session: &Session, longest: Duration) {
 
 fn assert_body(body: &ErrorBody) {
     assert_line(&body.message);
-    body.hint.iter().for_each(|hint| assert_line(hint));
+    body.hint.iter().for_each(|hint| assert_line(hint.as_str()));
 }
 
 /// Checks that a text is one line of limited length without control characters.

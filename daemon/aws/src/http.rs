@@ -8,6 +8,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
+use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
 use aws_smithy_http_client::Connector;
@@ -48,7 +49,7 @@ const METADATA_HOSTS: [&str; 4] = ["169.254.169.254", "169.254.170.2", "169.254.
 /// Returns the SDK's HTTP client, restricted, for a network path.
 #[must_use]
 pub fn http_client(clock: Clock, path: &NetworkPath) -> SharedHttpClient {
-    let roots = TrustStore::default();
+    let roots = system_roots();
     client_with_roots(
         clock,
         path,
@@ -64,6 +65,13 @@ pub(crate) fn http_client_with_ca(clock: Clock, path: &NetworkPath, bundle: &CaB
         path,
         path.ca_bundle.iter().fold(roots, |roots, bundle| roots.with_pem_certificate(bundle.pem())),
     )
+}
+
+/// Returns the certificate authorities of the system. If there are none, the SDK panics in a debug build; an empty store gives the
+/// error of a release build.
+fn system_roots() -> TrustStore {
+    static HAS_SOME: LazyLock<bool> = LazyLock::new(|| !rustls_native_certs::load_native_certs().certs.is_empty());
+    if !cfg!(debug_assertions) || *HAS_SOME { TrustStore::default() } else { TrustStore::empty() }
 }
 
 fn client_with_roots(clock: Clock, path: &NetworkPath, roots: TrustStore) -> SharedHttpClient {

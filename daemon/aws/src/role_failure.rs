@@ -10,7 +10,7 @@ mod role;
 use rolecall_core::role_chain::{RoleStep, StsEndpoint};
 use rolecall_core::session::Session;
 use rolecall_core::trust_policy::{AssumeRoleFacts, Caller, MfaUse, TrustVerdict};
-use rolecall_protocol::{AdministratorRequest, RoleArn, SourceName};
+use rolecall_protocol::{AdministratorRequest, Hint, RoleArn, SourceName};
 
 use crate::client::Aws;
 use crate::error::{AwsErrorCode, AwsErrorKind};
@@ -47,7 +47,7 @@ pub struct RoleFailure {
     /// The cause as a sentence.
     pub cause: String,
     /// What the user does about it, if the user alone can.
-    pub fix: Option<String>,
+    pub fix: Option<Hint>,
     /// What the trust policy of the role says, or why it was not read.
     pub trust_policy: TrustPolicyReading,
     /// What administrators do about it. All of them are needed, unless the cause says otherwise.
@@ -158,8 +158,8 @@ impl RoleFailure {
         Self { reason, cause, fix: None, trust_policy, requests: Vec::new() }
     }
 
-    fn fix(mut self, text: impl Into<String>) -> Self {
-        self.fix = Some(text.into());
+    fn fix(mut self, fix: impl Into<Hint>) -> Self {
+        self.fix = Some(fix.into());
         self
     }
 
@@ -246,8 +246,8 @@ pub async fn explain(aws: &Aws, failed: &FailedAssumeRole<'_>) -> RoleFailure {
     }
 }
 
-fn login(failed: &FailedAssumeRole<'_>) -> String {
-    format!("rolecall login {}", failed.source)
+fn login(failed: &FailedAssumeRole<'_>) -> Hint {
+    Hint::command(format!("rolecall login {}", failed.source))
 }
 
 fn region_disabled(failed: &FailedAssumeRole<'_>) -> RoleFailure {

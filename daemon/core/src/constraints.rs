@@ -7,7 +7,7 @@ mod hours;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use rolecall_protocol::{ErrorBody, ErrorCode, ProfileName};
+use rolecall_protocol::{ErrorBody, ErrorCode, Hint, ProfileName};
 use serde::Deserialize;
 
 pub use hours::{AllowedHours, LocalTime};
@@ -132,28 +132,28 @@ impl ConstraintError {
     /// Returns the error as the protocol sends it.
     #[must_use]
     pub fn body(&self, name: &ProfileName) -> ErrorBody {
-        let (code, hint) = match self {
-            Self::Hours(_) => (ErrorCode::NotAllowed, "Wait, or change allowed_hours in config.toml.".to_owned()),
+        let (code, hint): (_, Hint) = match self {
+            Self::Hours(_) => (ErrorCode::NotAllowed, "Wait, or change allowed_hours in config.toml.".into()),
             Self::Program(_) => {
-                (ErrorCode::NotAllowed, "Use one of them, or change allowed_programs in config.toml.".to_owned())
+                (ErrorCode::NotAllowed, "Use one of them, or change allowed_programs in config.toml.".into())
             }
-            Self::Lifetime(_) => (ErrorCode::RefreshNeeded, format!("Run: rolecall refresh {name}")),
+            Self::Lifetime(_) => (ErrorCode::RefreshNeeded, Hint::command(format!("rolecall refresh {name}"))),
             Self::Pending => {
-                (ErrorCode::ConfirmationPending, "Answer the question on your desktop, and try again.".to_owned())
+                (ErrorCode::ConfirmationPending, "Answer the question on your desktop, and try again.".into())
             }
             Self::Denied | Self::NoAnswer => {
-                (ErrorCode::ConfirmationDenied, "To be asked again, run the command again in 10 s.".to_owned())
+                (ErrorCode::ConfirmationDenied, "To be asked again, run the command again in 10 s.".into())
             }
             Self::UnknownProgram => {
-                (ErrorCode::ConstraintUnenforceable, "Run rolecall from one of these programs, on Linux.".to_owned())
+                (ErrorCode::ConstraintUnenforceable, "Run rolecall from one of these programs, on Linux.".into())
             }
             Self::NoPrompt(_) => {
                 let hint = "Install pinentry for your desktop, or correct program in [confirm] of config.toml.";
-                (ErrorCode::ConstraintUnenforceable, hint.to_owned())
+                (ErrorCode::ConstraintUnenforceable, hint.into())
             }
             Self::NoDaemon => {
                 let hint = "Set XDG_RUNTIME_DIR to a folder of your own with mode 700, in which the daemon can run.";
-                (ErrorCode::ConstraintUnenforceable, hint.to_owned())
+                (ErrorCode::ConstraintUnenforceable, hint.into())
             }
         };
         ErrorBody::new(code, self.to_string()).hint(hint)

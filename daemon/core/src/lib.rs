@@ -30,6 +30,8 @@ pub mod renewal;
 
 pub mod lock;
 
+pub mod iam_arn;
+
 pub mod cluster_access;
 
 pub mod trust_policy;

@@ -1,8 +1,10 @@
 //! What happens to a request for a session that is not fresh, and how long a failed load is remembered.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rolecall_protocol::ErrorClass;
+
+use crate::session::Session;
 
 /// How long a caller waits for a refresh while the cached session is usable. The load goes on without the caller.
 pub const REFRESH_WAIT: Duration = Duration::from_secs(2);
@@ -25,13 +27,35 @@ pub enum Freshness {
     BypassCache,
 }
 
+/// Whether the refresh of a session that is not fresh may wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefreshNeed {
+    /// The refresh may wait until the endpoint answers: the session is usable for [`MIN_SERVED_TIME`] or longer.
+    MayWait,
+    /// The session is usable, and has less than [`MIN_SERVED_TIME`] left.
+    Pressing,
+    /// There is no usable session.
+    Required,
+}
+
+impl RefreshNeed {
+    /// Returns the need of a cached session, if there is one.
+    #[must_use]
+    pub fn of(session: Option<&Session>, now: SystemTime) -> Self {
+        match session {
+            Some(session) if !session.is_usable(now) => Self::Required,
+            Some(session) if session.expires_within(MIN_SERVED_TIME, now) => Self::Pressing,
+            Some(_) => Self::MayWait,
+            None => Self::Required,
+        }
+    }
+}
+
 /// What the cache has of a session that is not fresh enough for the caller.
 #[derive(Debug, Clone, Copy)]
 pub struct StaleSession {
-    /// Whether there is a session that AWS still accepts.
-    pub is_usable: bool,
-    /// Whether that session has less than [`MIN_SERVED_TIME`] left.
-    pub is_expiring: bool,
+    /// Whether its refresh may wait.
+    pub need: RefreshNeed,
     /// Whether a load is in flight.
     pub is_loading: bool,
     /// The last failure, if no load has succeeded since.
@@ -70,16 +94,16 @@ pub fn next_step(
     may_refresh: impl FnOnce() -> bool,
 ) -> NextStep {
     let is_cached = freshness == Freshness::Cached;
-    let is_served = is_cached && stale.is_usable;
+    let is_served = is_cached && stale.need != RefreshNeed::Required;
     match &stale.failure {
         // A load in flight may be the probe.
-        Some(failure)
-            if failure.is_breaker_open && is_cached && !stale.is_usable && !stale.is_loading && !has_waited =>
-        {
+        Some(failure) if failure.is_breaker_open && is_cached && !is_served && !stale.is_loading && !has_waited => {
             NextStep::WaitForProbe
         }
         Some(failure) if is_cached && failure.is_within_ttl => NextStep::UseCache,
-        _ if is_served && !stale.is_expiring && !stale.is_loading && !may_refresh() => NextStep::UseCache,
+        _ if is_cached && stale.need == RefreshNeed::MayWait && !stale.is_loading && !may_refresh() => {
+            NextStep::UseCache
+        }
         // After a failure, callers who have a usable session do not wait for the next attempt.
         Some(_) => NextStep::Load { wait: is_served.then_some(Duration::ZERO) },
         None => NextStep::Load { wait: is_served.then_some(REFRESH_WAIT) },
@@ -105,38 +129,37 @@ fn doubled([first, most]: [Duration; 2], failures: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use super::RefreshNeed::{MayWait, Pressing, Required};
     use super::*;
 
     const FAILED: KnownFailure = KnownFailure { is_within_ttl: false, is_breaker_open: false };
 
-    fn step(freshness: Freshness, is_usable: bool, failure: Option<KnownFailure>) -> NextStep {
-        next_step(freshness, &StaleSession { is_usable, is_expiring: false, is_loading: false, failure }, false, || {
-            true
-        })
+    fn step(freshness: Freshness, need: RefreshNeed, failure: Option<KnownFailure>) -> NextStep {
+        next_step(freshness, &StaleSession { need, is_loading: false, failure }, false, || true)
     }
 
     #[test]
     fn usable_session_limits_the_wait_for_a_load() {
         let load = |wait| NextStep::Load { wait };
-        assert_eq!(step(Freshness::Cached, false, None), load(None));
-        assert_eq!(step(Freshness::Cached, true, None), load(Some(REFRESH_WAIT)));
-        assert_eq!(step(Freshness::Cached, true, Some(FAILED)), load(Some(Duration::ZERO)));
-        assert_eq!(step(Freshness::Refresh, true, Some(FAILED)), load(None));
+        assert_eq!(step(Freshness::Cached, Required, None), load(None));
+        assert_eq!(step(Freshness::Cached, MayWait, None), load(Some(REFRESH_WAIT)));
+        assert_eq!(step(Freshness::Cached, MayWait, Some(FAILED)), load(Some(Duration::ZERO)));
+        assert_eq!(step(Freshness::Refresh, MayWait, Some(FAILED)), load(None));
     }
 
     #[test]
     fn remembered_failure_starts_no_load() {
         let remembered = KnownFailure { is_within_ttl: true, ..FAILED };
-        assert_eq!(step(Freshness::Cached, true, Some(remembered)), NextStep::UseCache);
-        assert_eq!(step(Freshness::Refresh, true, Some(remembered)), NextStep::Load { wait: None });
+        assert_eq!(step(Freshness::Cached, MayWait, Some(remembered)), NextStep::UseCache);
+        assert_eq!(step(Freshness::Refresh, MayWait, Some(remembered)), NextStep::Load { wait: None });
     }
 
     #[test]
     fn open_breaker_without_session_waits_for_the_probe_once() {
         let open = Some(KnownFailure { is_breaker_open: true, ..FAILED });
-        assert_eq!(step(Freshness::Cached, false, open), NextStep::WaitForProbe);
-        assert_eq!(step(Freshness::Cached, true, open), NextStep::Load { wait: Some(Duration::ZERO) });
-        let stale = StaleSession { is_usable: false, is_expiring: false, is_loading: true, failure: open };
+        assert_eq!(step(Freshness::Cached, Required, open), NextStep::WaitForProbe);
+        assert_eq!(step(Freshness::Cached, MayWait, open), NextStep::Load { wait: Some(Duration::ZERO) });
+        let stale = StaleSession { need: Required, is_loading: true, failure: open };
         assert_eq!(next_step(Freshness::Cached, &stale, false, || true), NextStep::Load { wait: None });
         let stale = StaleSession { is_loading: false, ..stale };
         assert_eq!(next_step(Freshness::Cached, &stale, true, || true), NextStep::Load { wait: None });
@@ -144,19 +167,14 @@ mod tests {
 
     #[test]
     fn failing_endpoint_delays_refresh_not_load() {
-        let step = |freshness, is_usable, is_loading| {
-            next_step(
-                freshness,
-                &StaleSession { is_usable, is_expiring: false, is_loading, failure: None },
-                false,
-                || false,
-            )
+        let step = |freshness, need, is_loading| {
+            next_step(freshness, &StaleSession { need, is_loading, failure: None }, false, || false)
         };
-        assert_eq!(step(Freshness::Cached, true, false), NextStep::UseCache);
-        assert_eq!(step(Freshness::Cached, true, true), NextStep::Load { wait: Some(REFRESH_WAIT) });
-        assert_eq!(step(Freshness::Cached, false, false), NextStep::Load { wait: None });
-        assert_eq!(step(Freshness::Refresh, true, false), NextStep::Load { wait: None });
-        let expiring = StaleSession { is_usable: true, is_expiring: true, is_loading: false, failure: Some(FAILED) };
+        assert_eq!(step(Freshness::Cached, MayWait, false), NextStep::UseCache);
+        assert_eq!(step(Freshness::Cached, MayWait, true), NextStep::Load { wait: Some(REFRESH_WAIT) });
+        assert_eq!(step(Freshness::Cached, Required, false), NextStep::Load { wait: None });
+        assert_eq!(step(Freshness::Refresh, MayWait, false), NextStep::Load { wait: None });
+        let expiring = StaleSession { need: Pressing, is_loading: false, failure: Some(FAILED) };
         let step = next_step(Freshness::Cached, &expiring, false, || false);
         assert_eq!(step, NextStep::Load { wait: Some(Duration::ZERO) });
     }

@@ -57,13 +57,27 @@ struct Tracked {
     until: SystemTime,
     /// When its session expires.
     expires: Option<SystemTime>,
-    /// Its key in `RenewalQueue::due`.
-    due_at: Option<DueAt>,
+    plan: Option<Plan>,
     is_loading: bool,
     /// Whether the endpoint failed when the renewal was due. When it answers again, the renewal is spread.
     is_held: bool,
-    /// Whether the plan is that of an overdue renewal.
-    is_overdue: bool,
+}
+
+/// The plan of a chain's next renewal.
+#[derive(Debug, Clone, Copy)]
+struct Plan {
+    /// Its key in `RenewalQueue::due`.
+    due_at: DueAt,
+    time: PlannedTime,
+}
+
+/// How the time of a planned renewal was chosen, which decides whether a further plan replaces it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PlannedTime {
+    /// By the age of the session, the pause after a failure, or the circuit breaker. A further plan replaces it.
+    Regular,
+    /// At random, because the renewal is overdue. It stays: choosing it again and again would only delay the renewal.
+    Spread,
 }
 
 /// A chain that has left the queue.
@@ -92,15 +106,7 @@ impl<K: Eq + Hash + Clone> RenewalQueue<K> {
         }
         self.last_number += 1;
         let number = self.last_number;
-        let tracked = Tracked {
-            number,
-            until,
-            expires: None,
-            due_at: None,
-            is_loading: false,
-            is_held: false,
-            is_overdue: false,
-        };
+        let tracked = Tracked { number, until, expires: None, plan: None, is_loading: false, is_held: false };
         self.tracked.insert(key.clone(), tracked);
         true
     }
@@ -113,9 +119,8 @@ impl<K: Eq + Hash + Clone> RenewalQueue<K> {
         tracked.is_held = state.failure.is_some_and(|failure| failure.is_of_endpoint);
         let next = next_try(&state, fastrand::f64());
         let is_overdue = next.is_some_and(|at| at <= now);
-        // The plan of an overdue renewal stays: making it again and again would only delay the renewal.
-        let earlier = tracked.due_at.filter(|_| tracked.is_overdue).map(|(at, ..)| at);
-        tracked.is_overdue = is_overdue;
+        let time = if is_overdue { PlannedTime::Spread } else { PlannedTime::Regular };
+        let earlier = tracked.plan.filter(|plan| plan.time == PlannedTime::Spread).map(|plan| plan.due_at.0);
         let at = match (state.session, urgency) {
             (Some(session), Urgency::Spread) if is_overdue => {
                 Some(earlier.unwrap_or_else(|| catch_up_at(&session, now, fastrand::f64())))
@@ -126,19 +131,19 @@ impl<K: Eq + Hash + Clone> RenewalQueue<K> {
             }
             _ => next,
         };
-        self.set_due(key, at);
+        self.set_due(key, at, time);
     }
 
     /// Puts a chain into the queue, in the place of an earlier plan.
-    fn set_due(&mut self, key: &K, at: Option<SystemTime>) {
+    fn set_due(&mut self, key: &K, at: Option<SystemTime>, time: PlannedTime) {
         let Some(tracked) = self.tracked.get_mut(key) else { return };
-        if let Some(earlier) = tracked.due_at.take() {
-            self.due.remove(&earlier);
+        if let Some(earlier) = tracked.plan.take() {
+            self.due.remove(&earlier.due_at);
         }
         if let Some(at) = at {
             self.last_number += 1;
             let due_at = (at, tracked.expires, self.last_number);
-            tracked.due_at = Some(due_at);
+            tracked.plan = Some(Plan { due_at, time });
             self.due.insert(due_at, key.clone());
         }
     }
@@ -146,7 +151,7 @@ impl<K: Eq + Hash + Clone> RenewalQueue<K> {
     /// Returns when the session of a chain is renewed next, if a renewal is planned.
     #[must_use]
     pub fn planned(&self, key: &K) -> Option<SystemTime> {
-        self.tracked.get(key)?.due_at.map(|(at, ..)| at)
+        self.tracked.get(key)?.plan.map(|plan| plan.due_at.0)
     }
 
     /// Removes the next chain that is due from the queue. `None` if none is due, or if as many renewals as allowed are in
@@ -162,7 +167,7 @@ impl<K: Eq + Hash + Clone> RenewalQueue<K> {
         }
         let (_, key) = self.due.pop_first()?;
         let tracked = self.tracked.get_mut(&key)?;
-        (tracked.due_at, tracked.is_overdue) = (None, false);
+        tracked.plan = None;
         if tracked.until <= now {
             self.tracked.remove(&key);
             return Some(Due::Unused(key));
@@ -170,14 +175,14 @@ impl<K: Eq + Hash + Clone> RenewalQueue<K> {
         match permit(&key) {
             RefreshPermit::Wait(until) => {
                 tracked.is_held = true;
-                self.set_due(&key, Some(until));
+                self.set_due(&key, Some(until), PlannedTime::Regular);
                 return Some(Due::Later(key));
             }
             RefreshPermit::Allowed if tracked.is_held => {
                 // Another call has found that the endpoint answers again.
-                (tracked.is_held, tracked.is_overdue) = (false, true);
+                tracked.is_held = false;
                 if let Some(session) = session(&key) {
-                    self.set_due(&key, Some(catch_up_at(&session, now, fastrand::f64())));
+                    self.set_due(&key, Some(catch_up_at(&session, now, fastrand::f64())), PlannedTime::Spread);
                     return Some(Due::Later(key));
                 }
             }

@@ -22,8 +22,8 @@ struct State {
     /// The path of the file; `None` until the log is opened.
     file: Option<String>,
     pending: VecDeque<Entry>,
-    /// Whether the thread has taken a decision that is not written yet.
-    is_writing: bool,
+    /// The decisions that the thread has taken and that are not written yet.
+    writing: usize,
     /// Dropped decisions that no record counts yet.
     uncounted: u64,
     /// All dropped decisions.
@@ -46,6 +46,7 @@ impl Queue {
         self.state().file.is_some()
     }
 
+    /// Adds a decision. The thread does not see it before [`Self::wake`].
     pub(super) fn push(&self, entry: Entry) {
         let mut state = self.state();
         if state.file.is_none() {
@@ -57,7 +58,10 @@ impl Queue {
             state.lost += 1;
         }
         state.pending.push_back(entry);
-        drop(state);
+    }
+
+    /// Wakes the thread that writes.
+    pub(super) fn wake(&self) {
         self.changed.notify_all();
     }
 
@@ -68,24 +72,24 @@ impl Queue {
         state.lost += 1;
     }
 
-    /// Waits for the next decision, at most `limit` while the log cannot be written.
-    pub(super) fn next(&self, limit: Duration) -> Option<Entry> {
+    /// Waits for the next decisions, and returns all that there are, at most `limit`. While the log cannot be written, returns none
+    /// after `interval`.
+    pub(super) fn next(&self, limit: usize, interval: Duration) -> Vec<Entry> {
         let mut state = self.state();
-        loop {
-            if let Some(entry) = state.pending.pop_front() {
-                state.is_writing = true;
-                return Some(entry);
-            }
+        while state.pending.is_empty() {
             if state.problem.is_none() {
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
-            let (woken, waited) = self.changed.wait_timeout(state, limit).unwrap_or_else(PoisonError::into_inner);
+            let (woken, waited) = self.changed.wait_timeout(state, interval).unwrap_or_else(PoisonError::into_inner);
             if waited.timed_out() {
-                return None;
+                return Vec::new();
             }
             state = woken;
         }
+        let count = state.pending.len().min(limit);
+        state.writing = count;
+        state.pending.drain(..count).collect()
     }
 
     /// Returns how many decisions were dropped since the last call.
@@ -93,10 +97,10 @@ impl Queue {
         std::mem::take(&mut self.state().uncounted)
     }
 
-    /// Records that the log can be written, and that the decision of the last [`Self::next`] is, if there was one.
+    /// Records that the log can be written, and that the decisions of the last [`Self::next`] are, if there were any.
     pub(super) fn written(&self) {
         let mut state = self.state();
-        state.is_writing = false;
+        state.writing = 0;
         if state.problem.take().is_some() {
             tracing::info!(lost = state.lost, "audit log is written again");
         }
@@ -119,7 +123,9 @@ impl Queue {
 
     /// Waits until everything is written, at most `limit`. Returns early while the log cannot be written.
     pub(super) fn wait_until_written(&self, limit: Duration) {
-        let is_pending = |state: &mut State| (state.is_writing || !state.pending.is_empty()) && state.problem.is_none();
+        self.wake();
+        let is_pending =
+            |state: &mut State| (state.writing > 0 || !state.pending.is_empty()) && state.problem.is_none();
         drop(self.changed.wait_timeout_while(self.state(), limit, is_pending));
     }
 
@@ -128,14 +134,14 @@ impl Queue {
         Some(AuditStatus {
             file: state.file.clone()?,
             lost: state.lost,
-            waiting: state.pending.len() as u64 + u64::from(state.is_writing),
+            waiting: (state.pending.len() + state.writing) as u64,
             problem: state.problem.clone(),
         })
     }
 
     #[cfg(test)]
     pub(super) fn is_writing(&self) -> bool {
-        self.state().is_writing
+        self.state().writing > 0
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

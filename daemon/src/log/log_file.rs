@@ -26,15 +26,15 @@ impl LogFile {
         Ok(Self { path: path.to_owned(), file, bytes, max_bytes })
     }
 
-    /// Writes a whole line or nothing, into a new file if the file was removed.
-    pub(crate) fn append_line(&mut self, line: &[u8]) -> io::Result<()> {
+    /// Writes whole lines or nothing, into a new file if the file was removed.
+    pub(crate) fn append_lines(&mut self, lines: &[u8]) -> io::Result<()> {
         let state = self.file.metadata()?;
         if state.nlink() == 0 {
             *self = Self::new(&self.path, self.max_bytes)?;
         }
-        let written = self.write_all(line);
+        let written = self.write_all(lines);
         if written.is_err() {
-            // Of a line that did not fit on the disk, a part may be in the file.
+            // Of lines that did not fit on the disk, a part may be in the file.
             self.file.set_len(self.file.metadata()?.len().min(state.len()))?;
         }
         written
@@ -107,9 +107,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.jsonl");
         let mut log = LogFile::new(&path, MAX_BYTES).unwrap();
-        log.append_line(b"one\n").unwrap();
+        log.append_lines(b"one\n").unwrap();
         std::fs::remove_file(&path).unwrap();
-        log.append_line(b"two\n").unwrap();
+        log.append_lines(b"two\n").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"two\n");
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     }
@@ -120,11 +120,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.jsonl");
         let mut log = LogFile::new(&path, MAX_BYTES).unwrap();
-        log.append_line(b"one\n").unwrap();
+        log.append_lines(b"one\n").unwrap();
         log.file = File::open("/dev/null").unwrap();
-        assert!(log.append_line(b"two\n").is_err(), "the descriptor is read-only");
+        assert!(log.append_lines(b"two\n").is_err(), "the descriptor is read-only");
         log.file = open(&path).unwrap();
-        log.append_line(b"three\n").unwrap();
+        log.append_lines(b"three\n").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"one\nthree\n");
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rolecall_aws::client::{Aws, AwsFiles};
 use rolecall_core::clock::Clock;
 use rolecall_core::profile::LocalUser;
-use rolecall_protocol::ErrorResponse;
+use rolecall_protocol::{ErrorResponse, Hint};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
@@ -114,7 +114,7 @@ fn check_response(output: &[u8]) {
     }
     let Ok(ErrorResponse { error, .. }) = serde_json::from_slice(body) else { panic!("not an error: {}", shown()) };
     let is_line = |text: &str| !text.chars().any(char::is_control) && text.len() < 4096;
-    assert!(is_line(&error.message) && error.hint.as_deref().is_none_or(is_line), "{}", shown());
+    assert!(is_line(&error.message) && error.hint.as_ref().map(Hint::as_str).is_none_or(is_line), "{}", shown());
     assert!(head.contains("cache-control: no-store") && head.contains("rolecall-protocol: 1"), "{head}");
 }
 

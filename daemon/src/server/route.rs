@@ -3,7 +3,7 @@
 use hyper::body::Incoming;
 use hyper::header::{HOST, TRANSFER_ENCODING};
 use hyper::{Request, StatusCode};
-use rolecall_protocol::{Endpoint, ErrorBody, ErrorCode, PROTOCOL_HEADER, PROTOCOL_VERSION};
+use rolecall_protocol::{Endpoint, ErrorBody, ErrorCode, Hint, PROTOCOL_HEADER, PROTOCOL_VERSION};
 
 use super::peer::Peer;
 use super::places::Place;
@@ -80,7 +80,7 @@ fn check_protocol(request: &Request<Incoming>) -> Result<(), HttpError> {
                 env!("CARGO_PKG_VERSION")
             ),
         )
-        .hint("Run: rolecall agent restart")
+        .hint(Hint::command("rolecall agent restart"))
         .into()),
     }
 }

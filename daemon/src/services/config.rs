@@ -112,8 +112,10 @@ impl ConfigService {
     }
 
     /// Reads the configuration again and returns its status.
-    pub fn config_reload(&self) -> ConfigStatus {
-        self.reload();
+    pub async fn config_reload(self: &Arc<Self>) -> ConfigStatus {
+        let config = Arc::clone(self);
+        // After a panic, the last configuration is active.
+        drop(tokio::task::spawn_blocking(move || config.reload()).await);
         self.config_status()
     }
 

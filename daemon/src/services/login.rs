@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rolecall_protocol::{ErrorBody, ErrorCode, LoginRequest, LoginStep, ProfileName, SourceName};
+use rolecall_protocol::{ErrorBody, ErrorCode, Hint, LoginRequest, LoginStep, ProfileName, SourceName};
 use tokio::sync::mpsc::Sender;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -175,7 +175,7 @@ impl LoginAttempt<'_> {
         }
         let message = format!("source \"{}\": the login needs more than {MAX_LOGIN_STEPS} steps", self.name);
         let error = ErrorBody::new(ErrorCode::LoginFailed, message);
-        Err(Box::new(LoginStep::Failed { error: error.hint("Run: rolecall agent logs") }))
+        Err(Box::new(LoginStep::Failed { error: error.hint(Hint::command("rolecall agent logs")) }))
     }
 
     /// Resolves a failure with the user's help.
@@ -243,7 +243,7 @@ impl LoginAttempt<'_> {
 
     fn sign_in_failed(&self, error: &str) -> Result<(), LastStep> {
         let error = ErrorBody::new(ErrorCode::LoginFailed, format!("source \"{}\": {error}", self.name));
-        end(LoginStep::Failed { error: error.hint(format!("Run: rolecall login {}", self.name)) })
+        end(LoginStep::Failed { error: error.hint(Hint::command(format!("rolecall login {}", self.name))) })
     }
 }
 

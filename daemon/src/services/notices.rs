@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use rolecall_protocol::{ErrorClass, ProfileName, SourceName};
+use rolecall_protocol::{ErrorClass, Hint, ProfileName, SourceName};
 use tokio_util::sync::CancellationToken;
 
 use super::config::ConfigService;
@@ -59,7 +59,7 @@ impl Notice {
             Self::Login(notice) => notice.notification(),
             Self::Rejected(profile) => Notification::new(
                 &format!("Cluster rejects profile {profile} (401)"),
-                &format!("Run: rolecall doctor {profile}"),
+                &Hint::command(format!("rolecall doctor {profile}")).to_string(),
             ),
         }
     }

@@ -74,7 +74,10 @@ impl ProfileSessions {
                 let mut body = error.body(&profile.source_name);
                 if body.code == ErrorCode::AccessDenied {
                     let find = format!("To find the cause, run: rolecall doctor {}", profile.name);
-                    body.hint = Some(body.hint.map_or_else(|| find.clone(), |hint| join_sentences(&hint, Some(&find))));
+                    body.hint = Some(match body.hint {
+                        Some(hint) => join_sentences(&hint.to_string(), Some(&find)).into(),
+                        None => find.into(),
+                    });
                 }
                 tracing::debug!(profile = %profile.name, code = %body.code, %error, "session load failed");
                 Err(AgentError::new(&profile.name, body))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rolecall_protocol::{ErrorBody, ErrorCode, LoginKind, LoginStatus, Problem, SourceName, SourceStatus};
+use rolecall_protocol::{ErrorBody, ErrorCode, Hint, LoginKind, LoginStatus, Problem, SourceName, SourceStatus};
 
 use super::config::{ConfigService, Profiles, source_chain};
 use super::profile_activity::ProfileActivity;
@@ -128,7 +128,9 @@ impl SourceLogins {
 fn expiry_warning(source: &SourceName, expires: Timestamp, early: Duration, now: Timestamp) -> Option<ErrorBody> {
     let minutes = minutes_left(expires, now, early)?;
     let message = format!("source \"{source}\": login expires in {minutes} min");
-    Some(ErrorBody::new(ErrorCode::LoginNeeded, message).hint(format!("Run: rolecall login {source} --renew")))
+    Some(
+        ErrorBody::new(ErrorCode::LoginNeeded, message).hint(Hint::command(format!("rolecall login {source} --renew"))),
+    )
 }
 
 /// Returns the minutes until an expiry, rounded up, if it is at most `early` away and not in the past.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rolecall_protocol::{ErrorBody, ErrorClass, ErrorCode, KeyName, SourceName};
+use rolecall_protocol::{ErrorBody, ErrorClass, ErrorCode, Hint, KeyName, SourceName};
 
 use super::mfa::MfaError;
 use crate::keyring::KeyringError;
@@ -147,7 +147,7 @@ impl SessionError {
             Self::Source(error) => error.body(source),
             Self::Keyring { name, error } if self.login().is_some() => {
                 let message = format!("source \"{source}\": keys \"{name}\": {error}");
-                ErrorBody::new(ErrorCode::LoginNeeded, message).hint(format!("Run: rolecall login {source}"))
+                ErrorBody::new(ErrorCode::LoginNeeded, message).hint(Hint::command(format!("rolecall login {source}")))
             }
             Self::Keyring { name, error } => {
                 let body = error.body(Some(name));

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use rolecall_protocol::{ErrorBody, ErrorClass, ErrorCode, MfaSerial, Secret, SourceName};
+use rolecall_protocol::{ErrorBody, ErrorClass, ErrorCode, Hint, MfaSerial, Secret, SourceName};
 
 use rolecall_aws::source::PROGRAM_HINT;
 use rolecall_aws::source::process;
@@ -164,7 +164,7 @@ impl MfaError {
     /// Returns the error as the client gets it.
     #[must_use]
     pub fn body(&self, source: &SourceName) -> ErrorBody {
-        let run = format!("Run: rolecall login {source}");
+        let run = Hint::command(format!("rolecall login {source}"));
         match self {
             Self::Needed { serial, .. } => {
                 let message = format!("source \"{source}\" needs an MFA code of {serial}");

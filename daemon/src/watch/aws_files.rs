@@ -17,17 +17,17 @@ const LOGIN_FOLDERS: [&str; 5] = ["", "sso", "sso/cache", "login", "login/cache"
 type FileState = (PathBuf, Option<SystemTime>, u64);
 
 /// Calls `changed` after each change of AWS's own files, until `stop`.
-pub async fn follow(files: &AwsFiles, stop: CancellationToken, changed: impl Fn()) {
-    let last = Mutex::new(None);
-    let check = || {
-        let found = list_files(&folders(files));
+pub async fn follow(files: AwsFiles, stop: CancellationToken, changed: impl Fn() + Send + Sync + 'static) {
+    let (last, listed) = (Mutex::new(None), files.clone());
+    let check = move || {
+        let found = list_files(&folders(&listed));
         let before = last.lock().unwrap_or_else(PoisonError::into_inner).replace(found.clone());
         if before.is_some_and(|before| before != found) {
             tracing::info!("AWS files changed");
             changed();
         }
     };
-    watch::follow(|| folders(files), stop, check).await;
+    watch::follow(move || folders(&files), stop, check).await;
 }
 
 /// Returns the folders that exist.
@@ -64,7 +64,7 @@ mod tests {
         let (sender, mut changes) = mpsc::unbounded_channel();
         let following = {
             let stop = stop.clone();
-            tokio::spawn(async move { follow(&files, stop, move || sender.send(()).unwrap()).await })
+            tokio::spawn(async move { follow(files, stop, move || sender.send(()).unwrap()).await })
         };
         // The watch may start after a write, so the test writes until a change is reported.
         let mut is_reported = async |write: &dyn Fn(u32)| {

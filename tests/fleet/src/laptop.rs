@@ -7,7 +7,7 @@ use aws_credential_types::Credentials;
 use rolecall_core::circuit_breaker::{CircuitOpen, RefreshPermit};
 use rolecall_core::clock::{Clock, ClockSource, time_until};
 use rolecall_core::endpoint_calls::{CallError, EndpointCalls, TotalTimeout};
-use rolecall_core::refresh::{self, Freshness, KnownFailure, MIN_SERVED_TIME, NextStep, StaleSession};
+use rolecall_core::refresh::{self, Freshness, KnownFailure, NextStep, RefreshNeed, StaleSession};
 use rolecall_core::renewal::{Due, RenewalFailure, RenewalQueue, RenewalState, Urgency};
 use rolecall_core::session::Session;
 use rolecall_core::single_flight::{Cache, CacheEntry, FailureTtl};
@@ -176,13 +176,9 @@ impl Laptop {
             is_within_ttl: last_failure.is_within_ttl(now),
             is_breaker_open: last_failure.error.is_breaker_open,
         });
-        let session = entry.value.as_ref();
-        let stale = StaleSession {
-            is_usable: session.is_some_and(|session| session.is_usable(now)),
-            is_expiring: session.is_some_and(|session| session.expires_within(MIN_SERVED_TIME, now)),
-            is_loading: self.cache.is_loading(&role),
-            failure,
-        };
+        let session = entry.value.as_deref();
+        let stale =
+            StaleSession { need: RefreshNeed::of(session, now), is_loading: self.cache.is_loading(&role), failure };
         let may_refresh = || !matches!(self.permit(), RefreshPermit::Wait(_));
         refresh::next_step(freshness, &stale, has_waited, may_refresh)
     }

@@ -13,17 +13,11 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::UnixListener;
 
-/// As in the daemon.
-const WORKER_THREADS: usize = 2;
-
 /// Serves until it is killed. Prints `ready` when it listens.
 pub(crate) fn run(socket: &Path, body_bytes: usize) {
     let body = Bytes::from(vec![b'x'; body_bytes]);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKER_THREADS)
-        .enable_all()
-        .build()
-        .expect("a runtime can be created");
+    // As in the daemon.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be created");
     runtime.block_on(accept(socket, body));
 }
 

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::path::Path;
 
-use rolecall_protocol::{Endpoint, ErrorBody, ErrorCode, LoginFlow, Probed, SourceName, location};
+use rolecall_protocol::{Endpoint, ErrorBody, ErrorCode, LoginFlow, Probed, SourceName, join_sentences, location};
 
 use super::verify::of_draft;
 use crate::cli::Add;
@@ -54,8 +54,11 @@ fn with_note_on_keys(refusal: ErrorBody, environment: &Environment) -> ErrorBody
     if environment.get("AWS_ACCESS_KEY_ID").is_none() {
         return refusal;
     }
-    let hint = refusal.hint.iter().map(String::as_str).chain([KEYS_IN_ENVIRONMENT]).collect::<Vec<_>>().join(" ");
-    ErrorBody { hint: Some(hint), ..refusal }
+    let hint = match &refusal.hint {
+        Some(hint) => join_sentences(&hint.to_string(), Some(KEYS_IN_ENVIRONMENT)),
+        None => KEYS_IN_ENVIRONMENT.to_owned(),
+    };
+    refusal.hint(hint)
 }
 
 /// The source of the new profile.
@@ -108,7 +111,7 @@ mod tests {
             || ErrorBody::new(ErrorCode::SourceUnavailable, "AWS profile \"x\" not found").hint("There are none.");
         let hint = |variables: &[(&str, &str)]| {
             let environment = variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-            with_note_on_keys(refusal(), &environment).hint.unwrap()
+            with_note_on_keys(refusal(), &environment).hint.unwrap().to_string()
         };
         assert_eq!(hint(&[("AWS_PROFILE", "x")]), "There are none.");
         assert!(

@@ -86,10 +86,11 @@ fn no_cluster(wanted: &Add, problem: ErrorBody) -> CliError {
     let hint = match problem.hint {
         hint if problem.code == ErrorCode::ClusterNotFound => hint,
         Some(hint) => {
+            let hint = hint.to_string();
             let hint = hint.trim_end_matches(['.', ' ']);
-            Some(format!("{hint}, or give --server and --certificate-authority"))
+            Some(format!("{hint}, or give --server and --certificate-authority").into())
         }
-        None => Some("Give --server and --certificate-authority".to_owned()),
+        None => Some("Give --server and --certificate-authority".into()),
     };
     // The daemon's message names only the cluster.
     CliError::from(ErrorBody { hint, ..problem }).with_subject(&wanted.name)
@@ -142,6 +143,8 @@ fn found(cluster: &Cluster, pinned: &str, context: &Context) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rolecall_protocol::Hint;
+
     use super::*;
 
     const ARN: &str = "arn:aws:iam::111122223333:role/developers";
@@ -150,7 +153,7 @@ mod tests {
     fn no_cluster_hint_offers_server_options() {
         let add = Add::of("rolecall add prod --region eu-west-1");
         let result_text = |code, hint: Option<&str>| {
-            let body = ErrorBody { hint: hint.map(str::to_owned), ..ErrorBody::new(code, "no") };
+            let body = ErrorBody { hint: hint.map(Hint::text), ..ErrorBody::new(code, "no") };
             no_cluster(&add, body).to_string()
         };
         assert_eq!(

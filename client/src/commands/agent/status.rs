@@ -35,7 +35,7 @@ pub(super) fn run(format: &cli::Output, context: &Context) -> Result<(), CliErro
 }
 
 fn render(status: &Status, screen: Screen) -> String {
-    let (now, zone) = (clock::now(), TimeZone::system());
+    let (now, zone) = (clock::now(), format_time::local_zone());
     let daemon = &status.daemon;
     let started = started(daemon, now, clock::since_boot());
     let uptime = format_time::duration(now.duration_since(started));

@@ -36,7 +36,8 @@ pub(super) fn render(plan: &Plan, screen: Screen) -> String {
     }
     for skipped in &plan.skipped {
         let line = format!("{} was not searched: {}", sanitize_for_terminal(&skipped.what), skipped.error.message);
-        add(&screen.warning(), &line, skipped.error.hint.as_deref());
+        let hint = skipped.error.hint.as_ref().map(ToString::to_string);
+        add(&screen.warning(), &line, hint.as_deref());
     }
     text
 }
@@ -138,13 +139,14 @@ mod tests {
     use super::super::fixture::{cluster, role_of, source};
     use super::super::search::Skipped;
     use super::*;
-    use rolecall_protocol::{ErrorBody, ErrorCode};
+    use rolecall_protocol::{ErrorBody, ErrorCode, Hint};
 
     fn plan() -> Plan {
         let new = |profile: &str, found| NewCluster { profile: profile.to_owned(), found };
         let mut private = cluster("lab", "111122223333", &role_of("Admin", "111122223333"), None);
         private.access = Some(ClusterAccess::Unreachable { reason: "no response within 3 s".to_owned() });
-        let error = ErrorBody::new(ErrorCode::LoginNeeded, "the login has expired").hint("Run: aws sso login");
+        let error =
+            ErrorBody::new(ErrorCode::LoginNeeded, "the login has expired").hint(Hint::command("aws sso login"));
         Plan {
             new: vec![
                 new("edge", cluster("edge", "111122223333", &source(), Some("not_mapped"))),

@@ -1,6 +1,6 @@
 //! Whether this user's agent answers, which version it is, and whether it is locked.
 
-use rolecall_protocol::DaemonStatus;
+use rolecall_protocol::{DaemonStatus, Hint};
 
 use super::checked::{Checked, Repair};
 use super::facts::{Facts, Unreachable};
@@ -20,11 +20,11 @@ pub(super) fn process(facts: &Facts) -> Vec<Checked> {
             let cause = format!("process {pid} accepts connections and does not answer: {}", error.message());
             Checked::problem(name, "agent_hung", cause)
                 .consequence("kubectl waits 10 s and gets no token.")
-                .fix("rolecall agent restart")
+                .fix(Hint::command("rolecall agent restart"))
         }
         Err(Unreachable { error, hung_pid: None }) => Checked::problem(name, "agent_unreachable", error.message())
             .consequence(NO_AGENT)
-            .fix(error.hint().unwrap_or("rolecall agent logs")),
+            .fix(error.hint().cloned().unwrap_or_else(|| Hint::command("rolecall agent logs"))),
     }]
 }
 
@@ -40,7 +40,7 @@ pub(super) fn version(facts: &Facts) -> Vec<Checked> {
             format!("the agent is {}, rolecall {VERSION}", daemon.version),
         )
         .consequence("The agent lacks what is new in rolecall, or rolecall does not understand it.")
-        .fix("rolecall agent restart")
+        .fix(Hint::command("rolecall agent restart"))
         .repair(Repair::RestartAgent)
     };
     facts.agent.iter().map(|agent| of(&agent.status.daemon)).collect()
@@ -52,7 +52,7 @@ pub(super) fn locked(facts: &Facts) -> Vec<Checked> {
     let found = || {
         Checked::problem("lock", "locked", "the agent is locked")
             .consequence("kubectl gets no token, and the profiles cannot be checked.")
-            .fix("rolecall unlock")
+            .fix(Hint::command("rolecall unlock"))
     };
     is_locked.then(found).into_iter().collect()
 }
@@ -61,6 +61,6 @@ pub(super) fn locked(facts: &Facts) -> Vec<Checked> {
 pub(super) fn too_old() -> Checked {
     Checked::problem("agent version", "agent_too_old", "the agent is older than rolecall and cannot check profiles")
         .consequence("Sources, roles and clusters were not checked.")
-        .fix("rolecall agent restart")
+        .fix(Hint::command("rolecall agent restart"))
         .repair(Repair::RestartAgent)
 }

@@ -2,6 +2,7 @@
 
 use super::checked::Checked;
 use super::facts::Facts;
+use rolecall_protocol::Hint;
 
 /// The next command starts the agent, which then protects its memory.
 const START_AGAIN: &str = "rolecall agent stop && rolecall agent start";
@@ -26,7 +27,7 @@ fn memory(pid: u32) -> Checked {
         }
         Ok(_) => Checked::problem(name, "memory_open", "open to other processes of this user")
             .consequence("Each of them can read the sessions and the tokens.")
-            .fix(START_AGAIN),
+            .fix(Hint::command(START_AGAIN)),
     }
 }
 
@@ -43,7 +44,7 @@ fn core(pid: u32) -> Checked {
             );
             Checked::problem(name, "core_dumps", cause)
                 .consequence("A crash could write the sessions to a disk.")
-                .fix(START_AGAIN)
+                .fix(Hint::command(START_AGAIN))
         }
     }
 }

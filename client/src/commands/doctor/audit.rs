@@ -1,6 +1,6 @@
 //! Whether the agent records its decisions about secrets.
 
-use rolecall_protocol::AuditStatus;
+use rolecall_protocol::{AuditStatus, Hint};
 
 use super::checked::Checked;
 use super::facts::Facts;
@@ -12,7 +12,7 @@ pub(super) fn check(facts: &Facts) -> Vec<Checked> {
 fn finding(audit: Option<&AuditStatus>) -> Checked {
     let name = "audit";
     let consequence = "Later, nothing shows which program got which token.";
-    let problem = |checked: Checked| checked.consequence(consequence).fix("rolecall agent logs");
+    let problem = |checked: Checked| checked.consequence(consequence).fix(Hint::command("rolecall agent logs"));
     let Some(AuditStatus { file, lost, problem: error, .. }) = audit else {
         return problem(Checked::warning(name, "no_audit_log", "the agent writes no audit log"));
     };

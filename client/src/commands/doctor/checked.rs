@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use rolecall_protocol::{Finding, FindingArea, FindingState};
+use rolecall_protocol::{Finding, FindingArea, FindingState, Hint};
 
 /// A finding on this computer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,8 +57,8 @@ impl Checked {
 
     /// Sets what the user does about it.
     #[must_use]
-    pub(super) fn fix(mut self, text: impl AsRef<str>) -> Self {
-        self.finding = self.finding.fix(text);
+    pub(super) fn fix(mut self, fix: impl Into<Hint>) -> Self {
+        self.finding = self.finding.fix(fix);
         self
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rolecall_protocol::IncludeStatus;
+use rolecall_protocol::{Hint, IncludeStatus};
 
 use super::checked::Checked;
 use super::facts::Facts;
@@ -19,7 +19,7 @@ pub(super) fn check(facts: &Facts) -> Vec<Checked> {
         found.push(
             Checked::problem("configuration", "other_configuration", cause)
                 .consequence("The agent does not serve the profiles of this shell's configuration.")
-                .fix("rolecall agent restart"),
+                .fix(Hint::command("rolecall agent restart")),
         );
     }
     found
@@ -31,7 +31,8 @@ fn includes(facts: &Facts) -> Vec<Checked> {
     let problem = |include: &IncludeStatus| {
         let error = &include.problem.as_ref()?.error;
         let checked = Checked::problem("included file", "include_invalid", &error.message);
-        Some(checked.consequence(error.hint.clone().unwrap_or_default()).fix("rolecall config check"))
+        let consequence = error.hint.as_ref().map(ToString::to_string).unwrap_or_default();
+        Some(checked.consequence(consequence).fix(Hint::command("rolecall config check")))
     };
     includes.filter_map(problem).collect()
 }
@@ -43,12 +44,12 @@ fn validity(facts: &Facts) -> Checked {
         let in_force = config_in_force(&agent.status.config, clock::now(), &facts.zone);
         return Checked::problem(name, "config_invalid", &problem.error.message)
             .consequence(format!("{in_force}."))
-            .fix(problem.error.hint.as_deref().unwrap_or("rolecall config edit"));
+            .fix(problem.error.hint.clone().unwrap_or_else(|| Hint::command("rolecall config edit")));
     }
     match (&facts.config_error, &facts.config_path) {
         (Some(error), _) => Checked::problem(name, "config_invalid", error.message())
             .consequence("The last valid configuration stays in force while the agent runs.")
-            .fix(error.hint().unwrap_or("rolecall config edit")),
+            .fix(error.hint().cloned().unwrap_or_else(|| Hint::command("rolecall config edit"))),
         (None, Some(path)) if !path.exists() && facts.profile_names().is_empty() => {
             let cause = format!("{} does not exist", path.display());
             Checked::ok(name, cause).brief("no configuration yet")

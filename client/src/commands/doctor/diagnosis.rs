@@ -142,7 +142,7 @@ fn failed(error: CallError) -> Finding {
     let error = CliError::from(error);
     let finding = Finding::problem(FindingArea::Source, "checks", &code, error.message());
     match error.hint() {
-        Some(hint) => finding.fix(hint.strip_prefix("Run: ").unwrap_or(hint)),
+        Some(hint) => finding.fix(hint),
         None => finding,
     }
 }

@@ -1,5 +1,6 @@
 //! Whether another user can change the files that Rolecall obeys, or read those with secrets.
 
+use rolecall_protocol::Hint;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -62,9 +63,8 @@ fn checked(file: &File) -> Option<Checked> {
 }
 
 /// What the user does about a file that other users can change.
-pub(super) fn fix_of(error: &TrustError) -> String {
-    let fix = error.advice();
-    fix.strip_prefix("Fix it with: ").map_or_else(|| fix.clone(), str::to_owned)
+pub(super) fn fix_of(error: &TrustError) -> Hint {
+    error.fix_command().map_or_else(|| error.advice().into(), Hint::command)
 }
 
 /// The change of a file of Rolecall, or of a folder that only Rolecall uses, that other users can write.
@@ -81,7 +81,7 @@ fn readable_by_others(file: &File, path: &Path, mode: u32) -> Checked {
     let cause = format!("other users can read {} (mode {mode:04o})", file.path.display());
     Checked::warning(file.name, "file_readable", cause)
         .consequence("It has secrets, or shows which programs use your roles.")
-        .fix(format!("chmod go-r {}", shell_quoted(&file.path)))
+        .fix(Hint::command(format!("chmod go-r {}", shell_quoted(&file.path))))
         .repair(file.is_ours.then_some(repair))
 }
 
@@ -110,7 +110,7 @@ mod tests {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             let found = checked(&file(has_secrets)).unwrap();
             assert_eq!(found.state(), state, "{mode:o}");
-            let expected = fix.map(|fix| format!("{fix}{}", fs::canonicalize(&path).unwrap().display()));
+            let expected = fix.map(|fix| Hint::command(format!("{fix}{}", fs::canonicalize(&path).unwrap().display())));
             assert_eq!(found.finding.fix, expected);
             assert_eq!(found.repair.is_some(), fix.is_some());
         }

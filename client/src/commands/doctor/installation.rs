@@ -32,7 +32,7 @@ fn programs(environment: &Environment) -> Checked {
         Err(error) => {
             let error = CliError::from(error);
             let found = Checked::problem(name, "agent_not_installed", error.message());
-            return found.consequence(no_agent).fix(error.hint().unwrap_or(INSTALL));
+            return found.consequence(no_agent).fix(error.hint().cloned().unwrap_or_else(|| INSTALL.into()));
         }
     };
     match version(&program, environment) {

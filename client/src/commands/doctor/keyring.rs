@@ -1,6 +1,6 @@
 //! Whether the agent can use the access keys in the OS keyring.
 
-use rolecall_protocol::{Endpoint, KeyList};
+use rolecall_protocol::{Endpoint, Hint, KeyList};
 
 use super::checked::Checked;
 use super::facts::Facts;
@@ -19,7 +19,7 @@ pub(super) fn check(facts: &Facts) -> Vec<Checked> {
             let cause = CliError::from(error).to_string();
             Checked::problem(name, "keyring_unavailable", cause)
                 .consequence("Its sources give no new sessions.")
-                .fix("rolecall keys list")
+                .fix(Hint::command("rolecall keys list"))
         }
     }]
 }

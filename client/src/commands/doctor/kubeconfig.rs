@@ -1,5 +1,6 @@
 //! Whether kubectl runs Rolecall for the contexts in the kubeconfig: files, users, lock files, and kubectl's own policy.
 
+use rolecall_protocol::Hint;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ pub(super) fn files(_: &Facts) -> Vec<Checked> {
         Ok(files) => files,
         Err(error) => {
             let found = Checked::problem("kubeconfig", "kubeconfig_unusable", error.message());
-            return vec![found.fix(error.hint().unwrap_or("kubectl config view"))];
+            return vec![found.fix(error.hint().cloned().unwrap_or_else(|| Hint::command("kubectl config view")))];
         }
     };
     let mut found: Vec<Checked> = files.paths().iter().filter_map(|path| file(path)).collect();
@@ -67,7 +68,7 @@ pub(super) fn entries(facts: &Facts) -> Vec<Checked> {
         let cause = format!("{} has been there for {} s", display_path(&lock.path), lock.age.as_secs());
         Checked::warning("kubeconfig", "kubectl_lock", cause)
             .consequence("A kubectl that was killed has left it there. kubectl config cannot change the file.")
-            .fix(format!("rm -f {}", shell_quoted(&lock.path)))
+            .fix(Hint::command(format!("rm -f {}", shell_quoted(&lock.path))))
     }));
     found.extend(kuberc(&health, &facts.environment));
     found
@@ -116,9 +117,9 @@ fn stale(user: &OwnUser, known: &BTreeSet<String>, environment: &Environment) ->
     .consequence(format!("kubectl prints: rolecall: there is no profile \"{profile}\""))
     .profile(profile);
     Some(if user.is_managed {
-        found.fix("rolecall doctor --fix").repair(Repair::RemoveEntries { profile: profile.clone() })
+        found.fix(Hint::command("rolecall doctor --fix")).repair(Repair::RemoveEntries { profile: profile.clone() })
     } else {
-        found.fix(format!("kubectl config delete-user {}", user.name))
+        found.fix(Hint::command(format!("kubectl config delete-user {}", user.name)))
     })
 }
 
@@ -131,7 +132,7 @@ fn without_context(profile: &str, health: &Health) -> Option<Checked> {
     Some(
         Checked::warning("kubeconfig", "no_context", format!("no context runs rolecall token {profile}"))
             .consequence(format!("kubectl --context {profile} does not find the cluster."))
-            .fix(format!("rolecall kubeconfig {profile}"))
+            .fix(Hint::command(format!("rolecall kubeconfig {profile}")))
             .profile(profile),
     )
 }
@@ -148,7 +149,7 @@ fn duplicates(health: &Health) -> Vec<Checked> {
         let cause = format!("the users {} run rolecall token {profile}", names.join(", "));
         let found = Checked::warning("kubeconfig", "duplicate_user", cause);
         let found = found.consequence(format!("No context uses {unused}."));
-        Some(found.fix(format!("kubectl config delete-user {unused}")).profile(profile))
+        Some(found.fix(Hint::command(format!("kubectl config delete-user {unused}"))).profile(profile))
     };
     users.into_iter().filter_map(of_profile).collect()
 }
@@ -163,7 +164,7 @@ fn rejected_plugin(user: &OwnUser) -> Option<Checked> {
             format!("kubectl rejects the exec entry of the user {}", user.name),
         )
         .consequence(format!("kubectl: {}", error.kubectl_message(&user.name)))
-        .fix(format!("rolecall kubeconfig {}", user.profile))
+        .fix(Hint::command(format!("rolecall kubeconfig {}", user.profile)))
         .profile(&user.profile)
         .repair(user.is_managed.then(|| Repair::WriteEntries { profile: user.profile.clone() })),
     )
@@ -172,7 +173,7 @@ fn rejected_plugin(user: &OwnUser) -> Option<Checked> {
 fn missing_current_context(name: &str) -> Checked {
     Checked::warning("kubeconfig", "no_current_context", format!("the current context {name} does not exist"))
         .consequence(format!("kubectl: error: context was not found for specified context: {name}"))
-        .fix("rolecall use NAME")
+        .fix(Hint::command("rolecall use NAME"))
 }
 
 /// The policy of kubectl 1.35 and later on the programs of our users.
@@ -265,7 +266,7 @@ mod tests {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             assert_eq!(file(&path).unwrap().state(), state, "{mode:o}");
         }
-        assert!(file(&path).unwrap().finding.fix.unwrap().starts_with("chmod go-w "));
+        assert!(file(&path).unwrap().finding.fix.unwrap().as_str().starts_with("chmod go-w "));
     }
 
     #[test]
@@ -277,7 +278,10 @@ mod tests {
         assert_eq!(found.finding.cause, "the context old runs rolecall token old, and there is no profile old");
         assert_eq!(found.repair, Some(Repair::RemoveEntries { profile: "old".to_owned() }));
         let copy = stale(&user("mine", "old", &["a", "b"]), &known, &none).unwrap();
-        assert_eq!((copy.repair, copy.finding.fix.as_deref()), (None, Some("kubectl config delete-user mine")));
+        assert_eq!(
+            (copy.repair, copy.finding.fix.as_ref().map(Hint::as_str)),
+            (None, Some("kubectl config delete-user mine"))
+        );
         let other = OwnUser { socket: Some("/other".to_owned()), ..user("rolecall-old", "old", &["old"]) };
         assert_eq!(stale(&other, &known, &none), None);
         assert!(stale(&other, &known, &environment(&[("ROLECALL_SOCKET", "/other")])).is_some());
@@ -290,9 +294,12 @@ mod tests {
         let health = Health { users, ..Health::default() };
         let found = duplicates(&health);
         assert_eq!(found.len(), 1);
-        assert_eq!(found[0].finding.fix.as_deref(), Some("kubectl config delete-user copy"));
+        assert_eq!(found[0].finding.fix.as_ref().map(Hint::as_str), Some("kubectl config delete-user copy"));
         assert_eq!(without_context("prod", &health), None);
-        assert_eq!(without_context("a", &health).unwrap().finding.fix.as_deref(), Some("rolecall kubeconfig a"));
+        assert_eq!(
+            without_context("a", &health).unwrap().finding.fix.as_ref().map(Hint::as_str),
+            Some("rolecall kubeconfig a")
+        );
     }
 
     #[test]

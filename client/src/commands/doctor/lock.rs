@@ -1,6 +1,6 @@
 //! Whether the agent can be locked, and locks by itself.
 
-use rolecall_protocol::LockStatus;
+use rolecall_protocol::{Hint, LockStatus};
 
 use super::checked::Checked;
 use super::facts::Facts;
@@ -13,14 +13,14 @@ fn finding(lock: &LockStatus) -> Checked {
     let name = "lock";
     let consequence = "A user of your unattended computer gets tokens.";
     if let Some(problem) = &lock.problem {
-        let fix = problem.hint.clone().unwrap_or_else(|| "rolecall status".to_owned());
+        let fix = problem.hint.clone().unwrap_or_else(|| Hint::command("rolecall status"));
         return Checked::problem(name, "lock_failed", &problem.message).consequence(consequence).fix(fix);
     }
     match (lock.locked, lock.has_passphrase, lock.auto_lock_at) {
         (true, ..) => Checked::ok(name, "the agent is locked"),
         (false, false, _) => Checked::warning(name, "no_passphrase", "no passphrase is set")
             .consequence(consequence)
-            .fix("rolecall lock --passphrase"),
+            .fix(Hint::command("rolecall lock --passphrase")),
         (false, true, None) => Checked::warning(name, "no_automatic_lock", "the agent does not lock by itself")
             .consequence(consequence)
             .fix("Set idle or max under [lock]: rolecall config edit"),

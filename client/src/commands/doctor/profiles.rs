@@ -1,6 +1,7 @@
 //! Whether each profile's entry in the kubeconfig runs Rolecall and gets a token by the pin and the entry key, and whether a
 //! forged one does not.
 
+use rolecall_protocol::Hint;
 use std::path::{Path, PathBuf};
 
 use super::checked::{Checked, Repair};
@@ -13,6 +14,9 @@ use crate::kubeconfig::{self, Context, Files, InstalledEntry};
 
 /// Where programs that a desktop starts look for others: they do not read the start files of a shell.
 const DESKTOP_PATH: [&str; 3] = ["/usr/local/bin", "/usr/bin", "/bin"];
+
+/// The code of a profile that the configuration does not describe.
+const INCOMPLETE: &str = "profile_invalid";
 
 /// The profile of a check, with the command that writes its kubeconfig entry.
 struct Subject<'a> {
@@ -32,12 +36,12 @@ impl<'a> Subject<'a> {
 
     fn warning(&self, code: &str, cause: impl AsRef<str>, consequence: &str) -> Checked {
         let checked = Checked::warning(format!("profile {}", self.profile), code, cause);
-        checked.consequence(consequence).fix(&self.write).profile(self.profile)
+        checked.consequence(consequence).fix(Hint::command(&self.write)).profile(self.profile)
     }
 
     fn problem(&self, code: &str, cause: impl AsRef<str>, consequence: &str) -> Checked {
         let checked = Checked::problem(format!("profile {}", self.profile), code, cause);
-        checked.consequence(consequence).fix(&self.write).profile(self.profile)
+        checked.consequence(consequence).fix(Hint::command(&self.write)).profile(self.profile)
     }
 
     /// Writing the entry again, which keeps its cluster.
@@ -50,7 +54,12 @@ pub(super) fn check(facts: &Facts) -> Vec<Checked> {
     let Some(config) = &facts.config else { return Vec::new() };
     let findings = context_entry::files(None).and_then(|files| of_profiles(config, &files));
     // The check of the files says why they cannot be read.
-    findings.unwrap_or_default()
+    let mut findings = findings.unwrap_or_default();
+    // The agent serves the profiles of the last valid configuration, and the check of the configuration names the mistake.
+    if facts.agent.as_ref().is_ok_and(|agent| agent.status.config.problem.is_some()) {
+        findings.retain(|checked| checked.finding.code != INCOMPLETE);
+    }
+    findings
 }
 
 fn of_profiles(config: &ConfigFile, files: &Files) -> Result<Vec<Checked>, CliError> {
@@ -79,20 +88,22 @@ fn other_program(profile: &str, entry: Option<&InstalledEntry>, contexts: &[Cont
     let subject = Subject::new(profile);
     let checked = subject.problem("context_of_other_tool", cause, "kubectl uses other credentials with this context.");
     Some(if user == kubeconfig::user_name(profile) {
-        checked.fix(format!(
+        checked.fix(Hint::command(format!(
             "kubectl config delete-user {user} && kubectl config delete-context {profile} && {}",
             subject.write
-        ))
+        )))
     } else {
-        checked.fix(format!("kubectl config rename-context {profile} {profile}-other && {}", subject.write))
+        checked
+            .fix(Hint::command(format!("kubectl config rename-context {profile} {profile}-other && {}", subject.write)))
     })
 }
 
 fn finding(profile: &str, config: &ConfigFile, entry: Option<&InstalledEntry>) -> Checked {
     let subject = Subject::new(profile);
     let Some(pinned) = config.profile_in_force(profile) else {
-        let checked = subject.problem("profile_invalid", "it has no cluster, region or source", "It gets no token.");
-        return checked.fix("rolecall config check");
+        let cause = "the profile has no cluster, region or source";
+        let checked = subject.problem(INCOMPLETE, cause, "It gets no token.");
+        return checked.fix(Hint::command("rolecall config check"));
     };
     let repair = entry.and_then(|entry| is_pinned(&pinned, entry).then(|| subject.repair()));
     if let Some(problem) = entry.and_then(|entry| missing_command(&subject, entry)) {
@@ -114,7 +125,7 @@ fn finding(profile: &str, config: &ConfigFile, entry: Option<&InstalledEntry>) -
         return pin_warning.unwrap_or_else(|| Checked { brief: None, ..subject.ok(cause) });
     };
     if let Some(difference) = other_cluster(&pinned, entry) {
-        let cause = format!("its kubeconfig context names {difference} than the pin");
+        let cause = format!("its kubeconfig context {difference}");
         let consequence = "It gets no token, which protects you if you did not change it.";
         return subject.problem("pin_mismatch", cause, consequence);
     }
@@ -166,14 +177,16 @@ pub(super) fn is_pinned(pinned: &ProfileEntry, entry: &InstalledEntry) -> bool {
 }
 
 /// Returns what in an entry is not the pinned cluster.
-fn other_cluster(pinned: &ProfileEntry, entry: &InstalledEntry) -> Option<&'static str> {
+fn other_cluster(pinned: &ProfileEntry, entry: &InstalledEntry) -> Option<String> {
     let servers = pinned.server.as_deref().zip(entry.server.as_deref());
-    if servers.is_some_and(|(ours, theirs)| ours.trim_end_matches('/') != theirs.trim_end_matches('/')) {
-        return Some("another server");
+    if let Some((ours, theirs)) = servers
+        && ours.trim_end_matches('/') != theirs.trim_end_matches('/')
+    {
+        return Some(format!("names the server {theirs}, and the profile is pinned to {ours}"));
     }
     let ca = entry.certificate_authority_data.as_deref().and_then(|data| Server::from_data("", data));
     let is_other_ca = pinned.ca_sha256.as_deref().zip(ca).is_some_and(|(ours, theirs)| ours != theirs.ca_sha256);
-    is_other_ca.then_some("another certificate authority")
+    is_other_ca.then(|| "has another certificate authority than the pin of the profile".to_owned())
 }
 
 /// Returns a problem if kubectl knows no server that it can trust.
@@ -355,7 +368,7 @@ mod tests {
             (found.state(), found.finding.cause.as_str()),
             (FindingState::Warning, "it has no pin (server, ca_sha256)")
         );
-        assert_eq!(found.finding.fix.as_deref(), Some("rolecall kubeconfig prod"));
+        assert_eq!(found.finding.fix.as_ref().map(Hint::as_str), Some("rolecall kubeconfig prod"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use owo_colors::OwoColorize;
 use rolecall_protocol::{
-    AdministratorRequest, Finding, FindingArea, FindingState, escape_controls, sanitize_for_terminal,
+    AdministratorRequest, Finding, FindingArea, FindingState, Hint, escape_controls, sanitize_for_terminal,
 };
 
 use super::report::{ProfileReport, Report};
@@ -143,7 +143,7 @@ impl View {
     fn rows(self, rows: Vec<Row<'_>>) -> Vec<String> {
         let widths = rows.iter().map(|row| row.name.chars().count()).filter(|width| *width <= MAX_NAME_COLUMN);
         let name_width = widths.max().unwrap_or_default();
-        let mut shown_fixes: Vec<String> = Vec::new();
+        let mut shown_fixes: Vec<&Hint> = Vec::new();
         let mut lines = Vec::new();
         for row in rows {
             lines.extend(self.row(&row, name_width));
@@ -153,8 +153,8 @@ impl View {
             }
             // Two findings may have one fix.
             if let Some(fix) = finding.fix.as_ref().filter(|fix| !shown_fixes.contains(fix)) {
-                shown_fixes.push(fix.clone());
-                lines.extend(self.fix(&escape_controls(fix)));
+                shown_fixes.push(fix);
+                lines.extend(self.fix(fix));
             }
             lines.extend(finding.administrator.iter().flat_map(|request| self.request(request)));
         }
@@ -177,15 +177,15 @@ impl View {
         self.screen.wrap((&format!("{mark} {name:name_width$}  "), column), column, &text, "")
     }
 
-    /// What the user does: a command is never wrapped, so that it can be copied. A sentence begins with a capital letter.
-    fn fix(self, fix: &str) -> Vec<String> {
+    /// What the user does: a command is never wrapped, so that it can be copied.
+    fn fix(self, fix: &Hint) -> Vec<String> {
         const LEAD: &str = "  Fix: ";
-        let is_command = fix.starts_with(|c: char| c.is_lowercase());
-        let fits = self.screen.width.is_none_or(|limit| LEAD.len() + fix.chars().count() <= limit);
-        match (is_command, fits) {
-            (_, true) => vec![format!("{LEAD}{fix}")],
-            (true, false) => vec!["  Fix:".to_owned(), command(fix)],
-            (false, false) => self.screen.wrap((LEAD, LEAD.len()), BELOW_FINDING, fix, ""),
+        let text = escape_controls(fix.as_str());
+        let fits = self.screen.width.is_none_or(|limit| LEAD.len() + text.chars().count() <= limit);
+        match fix {
+            _ if fits => vec![format!("{LEAD}{text}")],
+            Hint::Command(_) => vec!["  Fix:".to_owned(), command(&text)],
+            Hint::Text(_) => self.screen.wrap((LEAD, LEAD.len()), BELOW_FINDING, &text, ""),
         }
     }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use rolecall_protocol::{ProfileName, location};
+use rolecall_protocol::{Hint, ProfileName, location};
 use rolecall_trusted_file::{self as trusted_file, shell_quoted};
 
 use super::checked::Repair;
@@ -103,8 +103,9 @@ fn write_entries(profile: &str, facts: &Facts, context: &Context) -> Result<Opti
 
 /// Runs `rolecall agent restart`, which keeps the sessions where it can.
 fn restart_agent() -> Result<String, CliError> {
-    let failed =
-        |cause: &str| CliError::failed(format!("the agent did not restart: {cause}"), "Run: rolecall agent restart");
+    let failed = |cause: &str| {
+        CliError::failed(format!("the agent did not restart: {cause}"), Hint::command("rolecall agent restart"))
+    };
     let program = std::env::current_exe().map_err(|error| failed(&error.to_string()))?;
     let mut command = Command::new(program);
     command.args(["agent", "restart"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

@@ -1,5 +1,6 @@
 //! Whether other users can reach the agent.
 
+use rolecall_protocol::Hint;
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
@@ -32,9 +33,9 @@ fn folder(folder: &Path) -> Checked {
             let found = found.consequence(NO_AGENT);
             match &problem {
                 FolderProblem::Mode(_) => found
-                    .fix(format!("chmod 700 {}", shell_quoted(folder)))
+                    .fix(Hint::command(format!("chmod 700 {}", shell_quoted(folder))))
                     .repair(is_made_by_us(folder).then(|| remove_permissions(folder))),
-                _ => found.fix("rolecall agent logs"),
+                _ => found.fix(Hint::command("rolecall agent logs")),
             }
         }
     }
@@ -67,12 +68,12 @@ fn socket(path: &Path) -> Checked {
             let cause = format!("{shown} is open to others (mode {:04o})", found.mode() & 0o777);
             Checked::warning(name, "socket_open", cause)
                 .consequence("The folder and the agent's check of the user still keep other users out.")
-                .fix(format!("chmod 600 {}", shell_quoted(path)))
+                .fix(Hint::command(format!("chmod 600 {}", shell_quoted(path))))
                 .repair(remove_permissions(path))
         }
         Ok(_) => Checked::ok(name, format!("{shown} is private (mode 0600)")),
         Err(error) => Checked::problem(name, "no_socket", format!("{shown}: {error}"))
             .consequence(NO_AGENT)
-            .fix("rolecall agent logs"),
+            .fix(Hint::command("rolecall agent logs")),
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use rolecall_protocol::{SourceName, sanitize_for_terminal};
 
 use super::record::{Addition, ConvertedUser, Import, Records};
+use crate::aws_config_file::installed;
 use crate::config_file::{self, ConfigFile, ConfigFileError};
 use crate::context::Context;
 use crate::daemon::{Daemon, config_status};
@@ -148,6 +149,8 @@ fn print_removed(removed: &Removed, config: &Path, context: &Context) -> Result<
         }
         many => context.print_done(&format!("removed {} profiles from {file}", many.len()))?,
     }
+    let names: Vec<&str> = removed.profiles.iter().map(String::as_str).collect();
+    installed::remove(&names).iter().try_for_each(|line| context.print_done(line))?;
     for (name, reason) in &removed.kept {
         output::print_note(&format!("the profile {name} stays: {reason}"));
     }

@@ -76,7 +76,7 @@ fn render_pin_mode() {
     details["pin"] = "entry".into();
     assert_eq!(line(&details, "pin").unwrap(), "entry, without an entry key. Run: rolecall kubeconfig prod");
     details["has_entry_key"] = true.into();
-    assert_eq!(line(&details, "pin").unwrap(), "entry");
+    assert_eq!(line(&details, "pin").unwrap(), "entry: a call that names no server needs the entry key");
     details["pin"] = "off".into();
     assert_eq!(line(&details, "pin").unwrap(), "off: any kubeconfig gets a token");
 }

@@ -1,6 +1,6 @@
 //! `rolecall source show NAME`.
 
-use rolecall_protocol::{Endpoint, ProfileName, SourceName, Status, sanitize_for_terminal};
+use rolecall_protocol::{Endpoint, Hint, ProfileName, SourceName, Status, sanitize_for_terminal};
 
 use crate::cli::Output;
 use crate::config_file::ConfigFile;
@@ -17,7 +17,7 @@ pub(super) fn run(name: &SourceName, format: &Output, context: &Context) -> Resu
     let Some(found) = status.sources.iter().find(|source| source.name == name) else {
         return Err(CliError::failed(
             format!("the agent is older than this client and says nothing about source \"{name}\""),
-            "Run: rolecall agent restart",
+            Hint::command("rolecall agent restart"),
         ));
     };
     let profiles = super::profiles_by_source(&status);

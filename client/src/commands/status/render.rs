@@ -9,6 +9,7 @@ use crate::daemon::config_status;
 use crate::error::CliError;
 use crate::format_time;
 use crate::problem_text::{has_problem, problem_text, profile_timing, rejection_text, timing};
+use crate::protected::name_cell;
 use crate::terminal::style::Screen;
 use crate::terminal::table::{self, Cell, Column, Hidden, Rendered, Row};
 use crate::{clock, output};
@@ -149,7 +150,7 @@ fn row(profile: &ProfileStatus, reports: &SourceReports<'_>, is_locked: bool, no
     Row {
         cells: vec![
             Cell::styled(mark, style),
-            profile.name.as_str().into(),
+            name_cell(profile),
             format!("{} {}", profile.cluster, profile.region).into(),
             role.into(),
             if is_locked {

@@ -86,7 +86,8 @@ enum View {
 
 impl View {
     fn new(wanted: &cli::Status, context: &Context, sender: &Sender<WatchEvent>) -> Result<Self, CliError> {
-        let (screen, zone, heard) = (context.screen.widened(wanted.output.is_wide()), TimeZone::system(), clock::now());
+        let (screen, zone, heard) =
+            (context.screen.widened(wanted.output.is_wide()), format_time::local_zone(), clock::now());
         let format = wanted.output.data();
         if format.is_some() || !style::stdout_can_redraw(&context.environment) {
             return Ok(Self::Printed(Printed {

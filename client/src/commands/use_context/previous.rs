@@ -1,5 +1,6 @@
 //! The context before the current one, for `rolecall use -`. It is kept for all kubeconfigs together, as kubectx does.
 
+use rolecall_protocol::Hint;
 use rolecall_protocol::location;
 
 use crate::cli::ContextName;
@@ -22,7 +23,7 @@ pub(super) fn read() -> Result<String, CliError> {
         Err(_) => Err(CliError::new(
             Exit::Failed,
             "there is no previous context: rolecall use has not changed the current one yet",
-            "Run: rolecall use NAME",
+            Hint::command("rolecall use NAME"),
         )),
     }
 }

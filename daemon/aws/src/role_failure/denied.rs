@@ -99,7 +99,7 @@ impl DeniedCall<'_> {
             MfaDenial::Code => ("AWS does not accept the MFA code: it is wrong, expired or used", login(self.failed)),
             MfaDenial::Device => (
                 "the MFA device does not belong to the user whose access key signs",
-                "Set mfa_serial to the ARN of that user's device.".to_owned(),
+                "Set mfa_serial to the ARN of that user's device.".into(),
             ),
             MfaDenial::Incomplete => ("the call has an MFA device without a code", login(self.failed)),
         };

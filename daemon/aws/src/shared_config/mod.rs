@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use rolecall_protocol::aws_config::SectionKind;
 use rolecall_protocol::aws_config::ini::Section;
+use tokio::sync::Semaphore;
 
 pub use file::{FileError, FileProblem};
 pub(crate) use network::{LastValid, NetworkSettings, SettingsError};
@@ -73,15 +74,26 @@ impl SharedConfig {
         config
     }
 
-    /// Like [`Self::read`], on a thread that may wait for the disk.
-    pub(crate) async fn load(files: &AwsFiles) -> Result<Self, FileError> {
-        let paths = files.clone();
-        let read = tokio::task::spawn_blocking(move || Self::read(&paths)).await;
-        // The task ends early only if the daemon ends.
-        read.unwrap_or_else(|_| {
+    /// Reads both files and applies `query` to them, on a thread that may wait for the disk. One call at a time, because large files
+    /// take much memory; the content is dropped before the next call. Errors like [`Self::read`].
+    pub(crate) async fn query<T: Send + 'static>(
+        files: &AwsFiles,
+        query: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Result<T, FileError> {
+        static ONE_AT_A_TIME: Semaphore = Semaphore::const_new(1);
+        let ended_early = || {
             let problem = FileProblem::Io(std::io::ErrorKind::Interrupted);
-            Err(FileError { path: files.config.clone(), problem })
-        })
+            FileError { path: files.config.clone(), problem }
+        };
+        let permit = ONE_AT_A_TIME.acquire().await.map_err(|_| ended_early())?;
+        let paths = files.clone();
+        let result = tokio::task::spawn_blocking(move || {
+            // Held by the thread: the caller may leave before the files are read.
+            let _permit = permit;
+            Self::read(&paths).map(|config| query(&config))
+        });
+        // The task ends early only if the daemon ends.
+        result.await.unwrap_or_else(|_| Err(ended_early()))
     }
 
     /// Sorts a section by its name. Of two sections for one name, such as `[profile a]` and `[profile "a"]`, the last counts.

@@ -118,19 +118,21 @@ impl LastValid {
     /// those, and if the files lack the profile. Errors, too, if the section that set an URL is gone and the credentials file
     /// still has the profile: the file may be half-written or the section misspelt. The next daemon accepts such files.
     pub(crate) async fn load(&self, files: &AwsFiles, name: &str) -> Result<Arc<NetworkSettings>, SettingsError> {
-        let config = match SharedConfig::load(files).await {
-            Ok(config) => config,
+        let profile = name.to_owned();
+        let of_profile = move |config: &SharedConfig| Some(NetworkSettings::of(config, config.profile(&profile)?));
+        let found = match SharedConfig::query(files, of_profile).await {
+            Ok(found) => found,
             Err(error) => {
                 let Some(last) = self.all().get(name).cloned() else { return Err(error.into()) };
                 tracing::warn!(profile = name, %error, "AWS files unusable, last valid settings in force");
                 return Ok(last);
             }
         };
-        let Some(profile) = config.profile(name) else {
+        let Some(settings) = found else {
             let files = format!("{} and {}", files.config.display(), files.credentials.display());
             return Err(ProfileError::new(name, format!("no longer in {files}")).into());
         };
-        let settings = Arc::new(NetworkSettings::of(&config, profile)?);
+        let settings = Arc::new(settings?);
         if !settings.is_in_config_file && self.all().get(name).is_some_and(|last| last.sets_urls()) {
             let message =
                 format!("[profile {name}], which had the URL of a service, is no longer in {}", files.config.display());

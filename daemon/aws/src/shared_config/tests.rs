@@ -147,3 +147,24 @@ async fn last_valid_settings_stay_while_a_file_is_broken() {
     std::fs::remove_file(&files.paths.config).unwrap();
     assert_eq!(url().await, Ok(None));
 }
+
+/// Fault matrix row 127.
+#[tokio::test(flavor = "multi_thread")]
+async fn query_holds_the_content_of_one_call_at_a_time() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let (files, open) = (Files::new("[profile a]\nregion = eu-west-1\n", ""), Arc::new(AtomicUsize::new(0)));
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..50 {
+        let (paths, open) = (files.paths.clone(), Arc::clone(&open));
+        calls.spawn(async move {
+            let count = move |config: &SharedConfig| {
+                let others = open.fetch_add(1, Ordering::SeqCst);
+                std::thread::yield_now();
+                open.fetch_sub(1, Ordering::SeqCst);
+                (others, config.profile_names().count())
+            };
+            SharedConfig::query(&paths, count).await
+        });
+    }
+    assert!(calls.join_all().await.into_iter().all(|found| found == Ok((0, 1))));
+}

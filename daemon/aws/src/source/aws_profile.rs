@@ -4,16 +4,17 @@
 //! `ProfileProviderBuilder.providers`). Rolecall assumes roles itself, so that profiles share their sessions: an AWS profile
 //! with a role is a [`Plan::Role`], and its base is a source of its own.
 
-use std::path::Path;
+mod identity_center;
+mod own_credentials;
+
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
-use rolecall_protocol::aws_config::words;
 use rolecall_protocol::{ExternalId, InvalidName, Region, RoleArn, SessionName};
 
-use super::access_key;
-use crate::shared_config::{FileKind, Profile, ProfileError, SharedConfig};
-use crate::sso::{DEFAULT_SCOPE, SsoSession};
+use crate::shared_config::{Profile, ProfileError, SharedConfig};
+use crate::sso::SsoSession;
+use own_credentials::{credentials_of_machine, no_credentials, own_credentials};
 use rolecall_core::config::DEFAULT_MFA_SESSION;
 use rolecall_core::config::Mfa;
 use rolecall_core::config::SESSION_RANGE;
@@ -205,75 +206,6 @@ pub(super) fn region(profile: &Profile) -> Result<Option<Region>, ProfileError> 
     }
 }
 
-/// The place of a profile's own credentials, without its role.
-fn own_credentials(config: &SharedConfig, profile: &Profile) -> Result<Plan, ProfileError> {
-    if let Some(file) = profile.text("web_identity_token_file")?.filter(|file| !file.is_empty()) {
-        return web_identity(profile, file);
-    }
-    if let Some(sso) = sso(config, profile)? {
-        return Ok(Plan::Sso(Box::new(sso)));
-    }
-    if let Some(keys) = access_key::read(profile, FileKind::Credentials)? {
-        return Ok(Plan::Keys(keys));
-    }
-    if let Some(session) = profile.text("login_session")? {
-        return Ok(Plan::AwsLogin(session.to_owned()));
-    }
-    if profile.has("credential_process") {
-        return process(profile);
-    }
-    if let Some(keys) = access_key::read(profile, FileKind::Config)? {
-        return Ok(Plan::Keys(keys));
-    }
-    match credentials_of_machine(profile)? {
-        Some(plan) => Ok(plan),
-        None => Err(no_credentials(profile)),
-    }
-}
-
-/// The machine's credentials that a profile names in `credential_source`.
-fn credentials_of_machine(profile: &Profile) -> Result<Option<Plan>, ProfileError> {
-    let place = || profile.place("credential_source").map(|place| place.to_string()).unwrap_or_default();
-    match profile.text("credential_source")? {
-        Some("Ec2InstanceMetadata") => {
-            Ok(Some(Plan::Instance(profile.text("ec2_metadata_service_endpoint")?.map(str::to_owned))))
-        }
-        Some("EcsContainer") => Ok(Some(Plan::Container)),
-        Some("Environment") => {
-            let message =
-                format!("credential_source in {} is Environment, and environment variables are not read", place());
-            Err(ProfileError::new(profile.name(), message)
-                .with_hint("Put the access key into the credentials file, or store it with: rolecall keys put NAME"))
-        }
-        Some(_) => {
-            let message = format!("credential_source in {} must be Ec2InstanceMetadata or EcsContainer", place());
-            Err(ProfileError::new(profile.name(), message))
-        }
-        None => Ok(None),
-    }
-}
-
-fn no_credentials(profile: &Profile) -> ProfileError {
-    let (header, place) = profile.header();
-    let missing = |message: String| ProfileError::new(profile.name(), message);
-    for (has, lacks) in [
-        ("aws_secret_access_key", "aws_access_key_id"),
-        ("source_profile", "role_arn"),
-        ("credential_source", "role_arn"),
-    ] {
-        if let Some(place) = profile.place(has) {
-            return with_misspelt(missing(format!("has {has} in {place} but no {lacks}")), profile, lacks);
-        }
-    }
-    if let Some(place) = profile.place("sso_session").or_else(|| profile.place("sso_start_url")) {
-        let error = missing(format!("has an SSO login in {place} but no sso_account_id and no sso_role_name"));
-        return with_misspelt(error, profile, "sso_account_id");
-    }
-    missing(format!(
-        "has no credentials: {header} in {place} has no access key, no SSO, no credential_process and no role"
-    ))
-}
-
 /// Adds the key that was probably meant to be `wanted` to an error.
 fn with_misspelt(error: ProfileError, profile: &Profile, wanted: &str) -> ProfileError {
     if let Some((key, place)) = profile.misspelt(wanted) {
@@ -283,115 +215,9 @@ fn with_misspelt(error: ProfileError, profile: &Profile, wanted: &str) -> Profil
     error.with_hint(format!("Add {wanted} to the section {header} in {place}."))
 }
 
-fn web_identity(profile: &Profile, token_file: &str) -> Result<Plan, ProfileError> {
-    let Some(role) = profile.text("role_arn")?.filter(|role| !role.is_empty()) else {
-        let error = ProfileError::new(profile.name(), "has a web_identity_token_file but no role_arn");
-        return Err(with_misspelt(error, profile, "role_arn"));
-    };
-    Ok(Plan::WebIdentity(Box::new(WebIdentityPlan {
-        role: parsed(profile, "role_arn", role)?,
-        token_file: token_file.to_owned(),
-        session_name: optional(profile, "role_session_name")?,
-    })))
-}
-
-fn process(profile: &Profile) -> Result<Plan, ProfileError> {
-    let words = profile.lines("credential_process").and_then(words::split).unwrap_or_default();
-    if words.first().is_none_or(String::is_empty) {
-        let place = profile.place("credential_process").map(|place| place.to_string()).unwrap_or_default();
-        let message = format!("credential_process in {place} is no command: it is empty, or a quote is not closed");
-        return Err(ProfileError::new(profile.name(), message));
-    }
-    if let [program, command, ..] = words.as_slice()
-        && Path::new(program).file_name().is_some_and(|name| name == "rolecall")
-        && command == "credentials"
-    {
-        let message = "its credential_process is rolecall credentials, and a source cannot be a profile of Rolecall";
-        let hint = "Use the source of that profile, or a profile with the role in via";
-        return Err(ProfileError::new(profile.name(), message).with_hint(hint));
-    }
-    Ok(Plan::Process(words))
-}
-
 /// Whether a profile has a part of an access key. A role with such a source_profile uses the profile's own credentials.
 fn has_static_key(profile: &Profile) -> bool {
     profile.has("aws_access_key_id") || profile.has("aws_secret_access_key")
-}
-
-/// The IAM Identity Center settings of a profile that names an account or a role: with an `[sso-session]`, or with the legacy
-/// keys.
-fn sso(config: &SharedConfig, profile: &Profile) -> Result<Option<SsoPlan>, ProfileError> {
-    if !profile.has("sso_account_id") && !profile.has("sso_role_name") {
-        return Ok(None);
-    }
-    let name = profile.text("sso_session")?.map(str::to_owned);
-    let session = match &name {
-        Some(name) => Some(config.sso_session(name).ok_or_else(|| {
-            let place = profile.place("sso_session").map(|place| place.to_string()).unwrap_or_default();
-            ProfileError::new(profile.name(), format!("sso_session in {place}: there is no [sso-session {name}]"))
-        })?),
-        None => None,
-    };
-    if let Some(session) = &session {
-        check_consistent(profile, session)?;
-    }
-    let value_of = |key: &str| {
-        let shared = session.as_ref().filter(|session| session.has(key));
-        match shared.unwrap_or(profile).text(key)? {
-            Some(value) => Ok(value.to_owned()),
-            None => Err(missing_sso_key(profile, session.as_ref(), key)),
-        }
-    };
-    let region = value_of("sso_region")?;
-    Ok(Some(SsoPlan {
-        account: value_of("sso_account_id")?,
-        role: value_of("sso_role_name")?,
-        session: SsoSession {
-            profile: profile.name().to_owned(),
-            start_url: value_of("sso_start_url")?,
-            region: parsed_in(
-                session.as_ref().filter(|session| session.has("sso_region")),
-                profile,
-                "sso_region",
-                &region,
-            )?,
-            scopes: match &session {
-                Some(session) => scopes(session)?,
-                None => Vec::new(),
-            },
-            name,
-        },
-    }))
-}
-
-fn scopes(session: &Profile) -> Result<Vec<String>, ProfileError> {
-    Ok(match session.text("sso_registration_scopes")? {
-        Some(scopes) => scopes.split(',').map(|scope| scope.trim().to_owned()).collect(),
-        None => vec![DEFAULT_SCOPE.to_owned()],
-    })
-}
-
-/// Errors if the profile and its session disagree on a setting, as the AWS CLI does.
-fn check_consistent(profile: &Profile, session: &Profile) -> Result<(), ProfileError> {
-    for (key, value) in session.settings() {
-        let own = profile.settings().find(|(own, _)| *own == key);
-        if own.is_some_and(|(_, own)| own != value) {
-            let places = [profile.place(key), session.place(key)]
-                .map(|place| place.map(|place| place.to_string()).unwrap_or_default());
-            let message = format!("{key} differs between the profile and its sso-session: {}", places.join(" and "));
-            return Err(ProfileError::new(profile.name(), message).with_hint("Remove it from the profile."));
-        }
-    }
-    Ok(())
-}
-
-/// The error for an SSO setting that is missing. Settings of the login belong into the `[sso-session]`, if there is one.
-fn missing_sso_key(profile: &Profile, session: Option<&Profile>, key: &str) -> ProfileError {
-    let is_shared = matches!(key, "sso_start_url" | "sso_region");
-    let section = session.filter(|_| is_shared).unwrap_or(profile);
-    let (header, place) = section.header();
-    let error = ProfileError::new(profile.name(), format!("has SSO settings but no {key}: {header} in {place}"));
-    with_misspelt(error, section, key)
 }
 
 fn optional<T: std::str::FromStr<Err = InvalidName>>(profile: &Profile, key: &str) -> Result<Option<T>, ProfileError> {

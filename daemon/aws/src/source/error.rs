@@ -1,6 +1,6 @@
 //! Errors of sources, and the login that ends them.
 
-use rolecall_protocol::{ErrorBody, ErrorClass, ErrorCode, KeyName, SourceName};
+use rolecall_protocol::{ErrorBody, ErrorClass, ErrorCode, Hint, KeyName, SourceName};
 
 use super::process::ProcessError;
 use crate::credentials::CredentialsError;
@@ -163,7 +163,8 @@ impl SourceError {
                 (_, Self::Sso { error: SsoError::NotLoggedIn, .. }) => format!("source \"{source}\" needs a login"),
                 _ => format!("the login of source \"{source}\" has expired"),
             };
-            return ErrorBody::new(ErrorCode::LoginNeeded, message).hint(format!("Run: rolecall login {source}"));
+            return ErrorBody::new(ErrorCode::LoginNeeded, message)
+                .hint(Hint::command(format!("rolecall login {source}")));
         }
         let hint = match self {
             Self::Process { profile, error } => {

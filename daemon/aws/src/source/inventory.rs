@@ -22,8 +22,7 @@ impl Sources {
     /// Returns the AWS profiles that give credentials, sorted by name. Leaves out those with a mistake, which an error names when
     /// they are used, and those with settings alone. Makes no call to AWS.
     pub async fn inventory(&self) -> Result<Vec<AwsProfileEntry>, SourceError> {
-        let config = SharedConfig::load(self.aws.files()).await?;
-        Ok(entries(&config))
+        Ok(SharedConfig::query(self.aws.files(), entries).await?)
     }
 }
 

@@ -95,12 +95,13 @@ impl Sources {
             SourceKind::AwsProfile(profile) | SourceKind::AwsProfileLeaf(profile) => profile,
             SourceKind::Keyring(name) => return Err(SourceError::no_aws_profile(name)),
         };
-        let profiles = self.files(profile).await?;
-        let plan = plan(&profiles, &source.kind)?;
+        let (kind, name, fallback) = (source.kind.clone(), profile.clone(), region.clone());
+        let read =
+            move |config: &SharedConfig| plan(config, &kind).map(|plan| (plan, home_region(config, &name, &fallback)));
+        let (plan, home) = self.query(profile, read).await??;
         if let Plan::Role(role) = plan {
             return Ok(ResolvedSource::RoleChain(self.chain_for(profile, *role, region)));
         }
-        let home = home_region(&profiles, profile, region);
         let login = login(&plan, profile);
         loop {
             let before = self.last_login(login.as_ref());
@@ -123,36 +124,37 @@ impl Sources {
     /// The region of a source's own calls: that of its AWS profile, else `region`.
     pub async fn home(&self, source: &SourceConfig, region: &Region) -> Region {
         let Some(profile) = source.aws_profile() else { return region.clone() };
-        match self.files(profile).await {
-            Ok(profiles) => home_region(&profiles, profile, region),
-            Err(_) => region.clone(),
-        }
+        let (name, fallback) = (profile.to_owned(), region.clone());
+        let home = self.query(profile, move |config| home_region(config, &name, &fallback)).await;
+        home.unwrap_or_else(|_| region.clone())
     }
 
     /// The role chain that a source's AWS profile leads to and the login that it depends on, by AWS's files alone. Makes no
     /// call to AWS.
     pub async fn resolve_from_files(&self, chain: &RoleChain) -> (Option<RoleChain>, Option<Login>) {
         let Some(profile) = chain.source.aws_profile() else { return (None, None) };
-        let Ok(profiles) = self.files(profile).await else { return (None, None) };
-        match plan(&profiles, &chain.source.kind) {
-            Ok(Plan::Role(role)) => (Some(self.chain_for(profile, *role, &chain.region)), None),
-            Ok(plan) => (None, login(&plan, profile)),
-            Err(_) => (None, None),
+        let kind = chain.source.kind.clone();
+        match self.query(profile, move |config| plan(config, &kind)).await {
+            Ok(Ok(Plan::Role(role))) => (Some(self.chain_for(profile, *role, &chain.region)), None),
+            Ok(Ok(plan)) => (None, login(&plan, profile)),
+            Ok(Err(_)) | Err(_) => (None, None),
         }
     }
 
     /// The login that a source depends on; `None` if it needs none.
     pub async fn login_of(&self, source: &SourceConfig) -> Option<Login> {
-        let profiles = self.files(source.aws_profile()?).await.ok()?;
         let mut kind = source.kind.clone();
-        // `plan` errors for a circle, so this ends.
-        loop {
-            let (SourceKind::AwsProfile(name) | SourceKind::AwsProfileLeaf(name)) = &kind else { return None };
-            match plan(&profiles, &kind).ok()? {
-                Plan::Role(role) => kind = role.base,
-                plan => return login(&plan, name),
+        let read = move |config: &SharedConfig| {
+            // `plan` errors for a circle, so this ends.
+            loop {
+                let (SourceKind::AwsProfile(name) | SourceKind::AwsProfileLeaf(name)) = &kind else { return None };
+                match plan(config, &kind).ok()? {
+                    Plan::Role(role) => kind = role.base,
+                    plan => return login(&plan, name),
+                }
             }
-        }
+        };
+        self.query(source.aws_profile()?, read).await.ok()?
     }
 
     /// What to change if the base of a role has an `mfa_serial`: it applies to no role, because the AWS CLI reads it from the
@@ -160,22 +162,8 @@ impl Sources {
     pub async fn unused_mfa(&self, chain: &RoleChain) -> Option<String> {
         let [_] = chain.steps.as_slice() else { return None };
         let base = chain.source.aws_profile().filter(|_| chain.source.mfa.is_none())?;
-        let config = self.files(base).await.ok()?;
-        let profile = config.profile(base)?;
-        let (serial, place) = (profile.text("mfa_serial").ok()??, profile.place("mfa_serial")?);
-        let role = chain.settings.as_deref().and_then(|role| config.profile(role));
-        // A profile that is its own source has its device.
-        if role.is_some_and(|role| role.has("mfa_serial")) {
-            return None;
-        }
-        Some(match role.map(Profile::header) {
-            Some((header, role)) => format!(
-                "The role may need MFA: mfa_serial in {place} does not apply to it. Add mfa_serial = {serial} to the section {header} in {role}."
-            ),
-            None => format!(
-                "The role may need MFA: mfa_serial in {place} does not apply to it. Set mfa = {{ serial = \"{serial}\" }} in the source of Rolecall's configuration."
-            ),
-        })
+        let (name, role) = (base.to_owned(), chain.settings.clone());
+        self.query(base, move |config| unused_mfa(config, &name, role.as_deref())).await.ok()?
     }
 
     async fn load_credentials(&self, plan: &Plan, profile: &str, region: &Region) -> Result<Session, SourceError> {
@@ -223,14 +211,38 @@ impl Sources {
         RoleChain::from_aws_profile(profile, source, role.region.unwrap_or_else(|| region.clone()), step)
     }
 
-    /// Reads AWS's files. Errors if they lack the profile.
-    async fn files(&self, profile: &str) -> Result<SharedConfig, SourceError> {
-        let config = SharedConfig::load(self.aws.files()).await?;
-        match config.profile(profile) {
-            Some(_) => Ok(config),
-            None => Err(no_profile(self.aws.files(), profile, &config)),
-        }
+    /// Reads AWS's files and applies `read` to them. Errors if they lack the profile.
+    async fn query<T: Send + 'static>(
+        &self,
+        profile: &str,
+        read: impl FnOnce(&SharedConfig) -> T + Send + 'static,
+    ) -> Result<T, SourceError> {
+        let (files, name) = (self.aws.files().clone(), profile.to_owned());
+        let found = SharedConfig::query(self.aws.files(), move |config| match config.profile(&name) {
+            Some(_) => Ok(read(config)),
+            None => Err(no_profile(&files, &name, config)),
+        });
+        found.await?
     }
+}
+
+/// What to change if `mfa_serial` of the profile `base` does not apply to the role of the profile `role`.
+fn unused_mfa(config: &SharedConfig, base: &str, role: Option<&str>) -> Option<String> {
+    let profile = config.profile(base)?;
+    let (serial, place) = (profile.text("mfa_serial").ok()??, profile.place("mfa_serial")?);
+    let role = role.and_then(|role| config.profile(role));
+    // A profile that is its own source has its device.
+    if role.is_some_and(|role| role.has("mfa_serial")) {
+        return None;
+    }
+    Some(match role.map(Profile::header) {
+        Some((header, role)) => format!(
+            "The role may need MFA: mfa_serial in {place} does not apply to it. Add mfa_serial = {serial} to the section {header} in {role}."
+        ),
+        None => format!(
+            "The role may need MFA: mfa_serial in {place} does not apply to it. Set mfa = {{ serial = \"{serial}\" }} in the source of Rolecall's configuration."
+        ),
+    })
 }
 
 /// The error for an AWS profile that AWS's files lack.

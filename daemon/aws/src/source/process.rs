@@ -37,7 +37,10 @@ const MAX_OUTPUT: u64 = 64 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProcessError {
     /// The command did not start.
-    #[error("the command cannot be started: {0}")]
+    #[error("the command cannot be started: {}", match .0 {
+        io::ErrorKind::NotFound => "its program is not on the agent's PATH".to_owned(),
+        other => other.to_string(),
+    })]
     Start(io::ErrorKind),
     /// The command exceeded its timeout and was killed.
     #[error("the command exceeded {} s and was killed", COMMAND_TIMEOUT.as_secs())]

@@ -1,9 +1,10 @@
 //! The HTTP server for the redirect that ends a login in the browser (RFC 8252, 7.3).
 //!
 //! Any web page that the user has open can send requests here. Only a GET request for the callback path with our `Host` and
-//! our `state` ends the login. Every other request gets an error page and changes nothing. Connections of other users are closed
-//! before they take one of the few places, so that they cannot keep the browser out (C2).
+//! our `state` ends the login. Every other request gets an error page and changes nothing. Nothing keeps the browser out:
+//! connections of other users are closed at once (C2), and of those of the user, the oldest one makes room for a new one.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
 use std::net::Ipv4Addr;
@@ -22,7 +23,8 @@ use percent_encoding::percent_decode_str;
 use rolecall_loopback::{PeerUser, peer_user};
 use rolecall_protocol::{Secret, sanitize_for_terminal};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 /// The path of the redirect URI.
@@ -38,7 +40,7 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(15);
 /// The pause after a failed accept: a lack of file descriptors lasts a while.
 const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_millis(50);
 /// The most connections at the same time.
-const MAX_CONNECTIONS: usize = 16;
+const MAX_CONNECTIONS: usize = 64;
 
 /// The request that ends the login. The browser waits for [`CallbackRequest::respond`].
 pub(super) struct CallbackRequest {
@@ -66,29 +68,38 @@ struct Expected {
 pub(super) async fn wait(listener: TcpListener, state: &Secret<String>) -> io::Result<CallbackRequest> {
     let host = format!("{}:{}", Ipv4Addr::LOCALHOST, listener.local_addr()?.port());
     let expected = Arc::new(Expected { host, state: Secret::new(state.expose().clone()) });
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let (found, mut redirect) = mpsc::channel(1);
+    let mut open = VecDeque::new();
     loop {
         let next = async {
-            let place = Arc::clone(&places).acquire_owned().await;
-            let stream = loop {
+            loop {
                 let (stream, _) = accept(|| listener.accept()).await;
                 if is_admitted(&stream) {
-                    break stream;
+                    return stream;
                 }
-            };
-            (stream, place)
+            }
         };
         tokio::select! {
+            biased; // the connection of the redirect must not make room for another one
             Some(request) = redirect.recv() => return Ok(request),
-            (stream, place) = next => {
+            stream = next => {
+                make_room(&mut open);
                 let connection = serve(stream, Arc::clone(&expected), found.clone());
-                tokio::spawn(async move {
+                open.push_back(tokio::spawn(async move {
                     let _ = timeout(CONNECTION_TIMEOUT, connection).await;
-                    drop(place);
-                });
+                }));
             }
         }
+    }
+}
+
+/// Closes the oldest connection if there are as many as allowed: a browser sends its request at once.
+fn make_room(open: &mut VecDeque<JoinHandle<()>>) {
+    open.retain(|connection| !connection.is_finished());
+    if open.len() >= MAX_CONNECTIONS
+        && let Some(oldest) = open.pop_front()
+    {
+        oldest.abort();
     }
 }
 

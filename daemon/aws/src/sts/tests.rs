@@ -72,7 +72,11 @@ fn session_from_response_other_role_rejected() {
 fn body_hint_names_the_permission() {
     let hint = |kind, message: &str| {
         let error = AwsError::new(kind, message);
-        StsError { operation: StsOperation::GetCallerIdentity, error }.body(&"work".parse().unwrap()).hint.unwrap()
+        StsError { operation: StsOperation::GetCallerIdentity, error }
+            .body(&"work".parse().unwrap())
+            .hint
+            .unwrap()
+            .to_string()
     };
     let denied = |action: &str| hint(AwsErrorKind::Denied, &format!("User: x is not authorized to perform: {action}"));
     assert!(denied("sts:TagSession").contains("sts:TagSession"));

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
+use diffy::DiffOptions;
 use rolecall_protocol::{
     AccessAction, AccessChange, AccessFinding, AccessPlan, AccessPolicyScope, AccessRow, AccessSource,
     AuthenticationMode, Severity,
 };
 use sha2::{Digest, Sha256};
-use similar::TextDiff;
 
 use super::aws_auth::{AwsAuth, Data, MapKey};
 use super::principal::Principal;
@@ -302,9 +302,10 @@ pub fn diff(old: &Data, new: &Data) -> String {
         let text = |data: &Data| data.get(key).cloned().unwrap_or_default();
         let (old, new) = (text(old), text(new));
         if old != new {
-            let diff = TextDiff::from_lines(&old, &new);
-            let _ =
-                write!(parts, "{}", diff.unified_diff().header(&format!("aws-auth {key}"), &format!("aws-auth {key}")));
+            let name = format!("aws-auth {key}");
+            let mut options = DiffOptions::new();
+            options.set_original_filename(name.clone()).set_modified_filename(name);
+            let _ = write!(parts, "{}", options.create_patch(&old, &new));
         }
     }
     parts

@@ -5,11 +5,10 @@ use std::str::FromStr;
 
 use rolecall_protocol::{PrincipalKind, RoleArn};
 
+use crate::iam_arn::{self, IamArn, IamResource};
+
 /// The path of service-linked roles, which EKS rejects as principals.
 const SERVICE_LINKED_PATH: &str = "/aws-service-role/";
-
-/// The start of the names of the roles that IAM Identity Center makes for permission sets.
-const PERMISSION_SET_PREFIX: &str = "AWSReservedSSO_";
 
 /// The longest name of a role or user, in characters (IAM API).
 const MAX_NAME: usize = 64;
@@ -167,12 +166,10 @@ impl Principal {
         self.to_string().eq_ignore_ascii_case(&other.to_string())
     }
 
-    /// Returns the name of the permission set if IAM Identity Center made the role: `Admins` for
-    /// `AWSReservedSSO_Admins_0123456789abcdef`.
+    /// Returns the name of the permission set if IAM Identity Center made the role.
     #[must_use]
     pub fn permission_set(&self) -> Option<&str> {
-        let rest = self.name.strip_prefix(PERMISSION_SET_PREFIX).filter(|_| self.kind == IamKind::Role)?;
-        rest.rsplit_once('_').map(|(name, _)| name)
+        if self.kind == IamKind::Role { iam_arn::permission_set(&self.name) } else { None }
     }
 
     /// Returns the name that EKS gives to the user in Kubernetes if an access entry sets none.
@@ -212,26 +209,22 @@ impl FromStr for Principal {
     type Err = PrincipalError;
 
     fn from_str(text: &str) -> Result<Self, PrincipalError> {
-        let fields: Vec<&str> = text.splitn(6, ':').collect();
-        let ["arn", partition, service, _, account, resource] = fields.as_slice() else {
-            return Err(PrincipalError::NotAnArn);
-        };
-        let (resource_type, rest) = resource.split_once('/').unwrap_or((resource, ""));
-        let kind = match (*service, resource_type) {
-            ("iam", "role") => IamKind::Role,
-            ("iam", "user") => IamKind::User,
-            ("iam", "root") => return Err(PrincipalError::Root),
-            ("sts", "assumed-role") => {
-                let role = rest.rsplit_once('/').map_or(rest, |(role, _)| role);
+        let arn = IamArn::parse(text).ok_or(PrincipalError::NotAnArn)?;
+        let (kind, name) = match arn.resource {
+            IamResource::Role(name) => (IamKind::Role, name),
+            IamResource::User(name) => (IamKind::User, name),
+            IamResource::Root => return Err(PrincipalError::Root),
+            IamResource::RoleSession { role, .. } => {
+                let IamArn { partition, account, .. } = arn;
                 return Err(PrincipalError::Session { role: format!("arn:{partition}:iam::{account}:role/{role}") });
             }
-            ("sts", "federated-user") => return Err(PrincipalError::FederatedUser),
-            _ => {
-                let (service, resource) = ((*service).to_owned(), resource_type.to_owned());
+            IamResource::FederatedUser => return Err(PrincipalError::FederatedUser),
+            IamResource::Other { service, resource_type } => {
+                let (service, resource) = (service.to_owned(), resource_type.to_owned());
                 return Err(PrincipalError::OtherResource { service, resource });
             }
         };
-        let principal = check_parts(text, rest, kind)?;
+        let principal = check_parts(text, name, kind)?;
         if kind == IamKind::Role && principal.path.starts_with(SERVICE_LINKED_PATH) {
             return Err(PrincipalError::ServiceLinkedRole);
         }
@@ -241,7 +234,7 @@ impl FromStr for Principal {
 
 /// Checks partition, account, path and name. The rules for users are those for roles, so a user's ARN is checked as the
 /// ARN of a role with the same path.
-fn check_parts(arn: &str, rest: &str, kind: IamKind) -> Result<Principal, PrincipalError> {
+fn check_parts(arn: &str, name: &str, kind: IamKind) -> Result<Principal, PrincipalError> {
     let invalid = |reason: String| PrincipalError::Invalid { reason };
     let as_role = match kind {
         IamKind::Role => arn.to_owned(),
@@ -252,7 +245,6 @@ fn check_parts(arn: &str, rest: &str, kind: IamKind) -> Result<Principal, Princi
         let (_, rule) = reason.split_once(": ").unwrap_or(("", &reason));
         invalid(rule.replace("role/", &format!("{}/", kind.as_str())))
     })?;
-    let name = rest.rsplit('/').next().unwrap_or_default();
     if name.len() > MAX_NAME {
         return Err(invalid(format!("has a name of more than {MAX_NAME} characters")));
     }

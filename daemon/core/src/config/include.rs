@@ -12,8 +12,10 @@ use rolecall_protocol::{IncludePattern, IncludedPath, MAX_CONFIG_BYTES, ProfileN
 
 use super::file::{self, Digest};
 use super::included::{IncludeContext, IncludedFile, Origin, UserPin};
+use super::interner::Interner;
 use super::schema::{self, ProfileRules};
-use super::{Config, ConfigError, Interner, MAX_PROFILES, ProfileConfig, sections, unknown_source};
+use super::validate::unknown_source;
+use super::{Config, ConfigError, MAX_PROFILES, ProfileConfig, sections};
 
 /// The last valid text of each included file.
 #[derive(Debug, Default)]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rolecall_protocol::{EndpointUrl, PolicyArn, Region, SourceIdentity, TagKey, TagValue};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
-use super::partition;
+use super::partition::partition;
 
 /// The limits of STS (AssumeRole).
 const MAX_TAGS: usize = 50;

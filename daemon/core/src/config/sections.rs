@@ -19,11 +19,12 @@ use rolecall_protocol::ProfileName;
 use serde::de::DeserializeOwned;
 
 use super::included::{IncludeContext, IncludedFile, UserPin};
+use super::interner::Interner;
 use super::schema::{
     MAX_BYTES_AT_ONCE, MAX_MARKS, MAX_MARKS_AT_ONCE, ProfileRules, RawIncluded, RawProfileSection, RawShared,
     count_marks, deserialize, too_large_table,
 };
-use super::{Config, ConfigError, Interner, MAX_PROFILES, ProfileConfig};
+use super::{Config, ConfigError, MAX_PROFILES, ProfileConfig};
 use split::{Section, for_each_section};
 
 /// The beginning of the sections that belong to one profile.

@@ -4,9 +4,9 @@
 //! removes it. Removing it gives no access: a process that can remove it can read the user's other files as well, and a
 //! locked daemon has no sessions.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -62,15 +62,53 @@ pub(super) fn read(path: &Path) -> Result<Option<StoredLock>, String> {
 
 /// Replaces the file atomically, with mode 0600.
 pub(super) fn write(path: &Path, kept: &StoredLock) -> io::Result<()> {
+    replace(path, &text_of(kept)?)
+}
+
+/// Like [`write`], and on a full disk in place: the text fits into the file's block. A crash of the system can then damage the
+/// file, which locks the daemon. Without the fallback, a full disk would unlock a daemon that is killed.
+pub(super) fn save(path: &Path, kept: &StoredLock) -> io::Result<()> {
+    let text = text_of(kept)?;
+    match replace(path, &text) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+            overwrite(path, &text).map_err(|_| error)
+        }
+        result => result,
+    }
+}
+
+fn text_of(kept: &StoredLock) -> io::Result<Vec<u8>> {
+    let written = LockFile { format: FORMAT, passphrase: kept.verifier.as_str().to_owned(), locked: kept.locked };
+    let mut text = serde_json::to_vec(&written)?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or(path);
     fs::DirBuilder::new().mode(0o700).recursive(true).create(folder)?;
-    let written = LockFile { format: FORMAT, passphrase: kept.verifier.as_str().to_owned(), locked: kept.locked };
-    let mut file = tempfile::Builder::new().prefix(".lock.json.").tempfile_in(folder)?; // mode 0600
-    serde_json::to_writer(&mut file, &written)?;
-    file.write_all(b"\n")?;
+    // One name: a daemon that is killed leaves one file, which the next write replaces. One daemon runs, and writes one at a time.
+    let name = ".lock.json.new";
+    match fs::remove_file(folder.join(name)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = tempfile::Builder::new().prefix(name).rand_bytes(0).tempfile_in(folder)?; // mode 0600
+    file.write_all(text)?;
     file.as_file().sync_all()?;
     file.persist(path)?;
     File::open(folder)?.sync_all()
+}
+
+/// Overwrites a file that has a passphrase with a text of about the same length.
+fn overwrite(path: &Path, text: &[u8]) -> io::Result<()> {
+    if !matches!(read(path), Ok(Some(_))) {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let file = rolecall_trusted_file::open_no_follow(path, OpenOptions::new().write(true))?;
+    file.write_all_at(text, 0)?;
+    file.set_len(text.len() as u64)?;
+    file.sync_all()
 }
 
 #[cfg(test)]
@@ -90,6 +128,11 @@ mod tests {
         for locked in [Some("2026-01-02T03:04:05Z".parse().unwrap()), None] {
             let kept = StoredLock { verifier: verifier.clone(), locked };
             write(&path, &kept).unwrap();
+            assert_eq!(read(&path), Ok(Some(kept.clone())));
+            fs::write(path.with_file_name(".lock.json.new"), "of a daemon that was killed").unwrap();
+            // Over the text of the other state, which is longer or shorter.
+            write(&path, &StoredLock { locked: kept.locked.xor(Some(Timestamp::UNIX_EPOCH)), ..kept.clone() }).unwrap();
+            overwrite(&path, &text_of(&kept).unwrap()).unwrap();
             assert_eq!(read(&path), Ok(Some(kept)));
         }
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
@@ -105,6 +148,7 @@ mod tests {
             (&long, "too large"),
         ] {
             fs::write(&path, text).unwrap();
+            assert!(overwrite(&path, good.as_bytes()).is_err());
             let error = read(&path).unwrap_err();
             assert!(error.contains(expected) && !error.contains('$'), "{error}");
         }

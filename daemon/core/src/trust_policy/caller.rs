@@ -1,7 +1,6 @@
 //! The principal that signs an AssumeRole, by its ARN.
 
-/// The start of the names of the roles that IAM Identity Center makes for permission sets.
-const PERMISSION_SET_PREFIX: &str = "AWSReservedSSO_";
+use crate::iam_arn::{self, IamArn, IamResource};
 
 /// The principal of credentials, by the ARN of GetCallerIdentity.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,37 +39,28 @@ impl Caller {
     /// text.
     #[must_use]
     pub fn parse(arn: &str) -> Option<Self> {
-        let parts: Vec<&str> = arn.splitn(6, ':').collect();
-        let ["arn", partition, service, "", account, resource] = parts.as_slice() else { return None };
+        let IamArn { partition, region, account, resource } = IamArn::parse(arn)?;
         let is_account = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
-        if !is_account || !resource.chars().all(|c| c.is_ascii_graphic()) {
+        if !is_account || !region.is_empty() || !arn.chars().all(|c| c.is_ascii_graphic()) {
             return None;
         }
-        let kind = match (*service, resource.split_once('/')) {
-            ("iam", None) if *resource == "root" => CallerKind::Root,
-            ("iam", Some(("user", name))) => {
-                CallerKind::User { name: name.rsplit('/').next().unwrap_or(name).to_owned() }
-            }
-            ("sts", Some(("assumed-role", rest))) => {
-                let (role, session) = rest.split_once('/')?;
+        let kind = match resource {
+            IamResource::Root => CallerKind::Root,
+            IamResource::User(name) if !name.is_empty() => CallerKind::User { name: name.to_owned() },
+            IamResource::RoleSession { role, session } if !session.is_empty() => {
                 CallerKind::RoleSession { role: role.to_owned(), session: session.to_owned() }
             }
-            ("sts", Some(("federated-user", _))) => CallerKind::FederatedUser,
+            IamResource::FederatedUser => CallerKind::FederatedUser,
             _ => return None,
         };
-        let (arn, partition, account) = (arn.to_owned(), (*partition).to_owned(), (*account).to_owned());
+        let (arn, partition, account) = (arn.to_owned(), partition.to_owned(), account.to_owned());
         Some(Self { arn, partition, account, kind, role_arn: None })
     }
 
     /// Sets the ARN of the role with its path, if it is that of this session's role.
     #[must_use]
     pub fn with_role_arn(mut self, role_arn: &str) -> Self {
-        let is_own = |role: &String| {
-            let start = format!("arn:{}:iam::{}:role/", self.partition, self.account);
-            let path = role_arn.strip_prefix(&start);
-            path.is_some_and(|path| path.rsplit('/').next().is_some_and(|name| name == role))
-        };
-        if matches!(&self.kind, CallerKind::RoleSession { role, .. } if is_own(role)) {
+        if matches!(&self.kind, CallerKind::RoleSession { role, .. } if self.is_role(role_arn, role)) {
             self.role_arn = Some(role_arn.to_owned());
         }
         self
@@ -129,7 +119,7 @@ impl Caller {
     #[must_use]
     pub fn permission_set(&self) -> Option<&str> {
         let CallerKind::RoleSession { role, .. } = &self.kind else { return None };
-        role.strip_prefix(PERMISSION_SET_PREFIX)?.rsplit_once('_').map(|(name, _)| name)
+        iam_arn::permission_set(role)
     }
 
     /// Returns whether a `Principal` of a policy names this caller itself: the ARN of a user, of a role or of a session.
@@ -139,8 +129,12 @@ impl Caller {
         }
         let CallerKind::RoleSession { role, .. } = &self.kind else { return false };
         // The ARN of a session leaves out the path of the role, so a role of the same name counts if the path is unknown.
-        let of_account = principal.strip_prefix(&format!("arn:{}:iam::{}:role/", self.partition, self.account));
-        self.role_arn.is_none() && of_account.is_some_and(|path| path.rsplit('/').next() == Some(role))
+        self.role_arn.is_none() && self.is_role(principal, role)
+    }
+
+    /// Returns whether an ARN is that of a role of this name in the caller's account.
+    fn is_role(&self, arn: &str, name: &str) -> bool {
+        IamArn::parse(arn).is_some_and(|arn| arn.is_role(name, &self.partition, &self.account))
     }
 
     /// Returns whether a `Principal` of a policy names the account: its number, or the ARN of its root.

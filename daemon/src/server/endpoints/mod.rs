@@ -69,7 +69,7 @@ pub(super) async fn handle(
         Endpoint::ForgetKey(name) => json(agent.keys.forget_key(name).await),
         Endpoint::Config => Ok(EndpointResponse::json(&agent.config.config_status())),
         Endpoint::ConfigCheck => json(agent.config.config_check(text(body)?).await),
-        Endpoint::ConfigReload => Ok(EndpointResponse::json(&agent.config.config_reload())),
+        Endpoint::ConfigReload => Ok(EndpointResponse::json(&agent.config.config_reload().await)),
         Endpoint::Probe(name) => json(agent.probe.probe(name, text(body)?).await),
         Endpoint::Login(name) => login::handle(context, origin, name, body),
         Endpoint::Logout(name) => json(agent.logout.logout(name).await),

@@ -13,7 +13,7 @@ pub(super) async fn handle(context: &Context) -> Result<EndpointResponse, AgentE
         return Err(AgentError(ErrorBody::new(ErrorCode::BadRequest, "this agent cannot restart by itself")));
     };
     // With an invalid file the restarted agent would have no configuration, while this one has the last valid one.
-    let config = context.agent.config.config_reload();
+    let config = context.agent.config.config_reload().await;
     if let Some(problem) = config.problem.filter(|_| config.loaded.is_some()) {
         let message =
             format!("the agent was not restarted and keeps the last valid configuration: {}", problem.error.message);

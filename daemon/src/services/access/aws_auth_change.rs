@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use rolecall_aws::kubernetes::{ConfigMap, KubernetesClient, KubernetesError, UserInfo};
 use rolecall_core::cluster_access::aws_auth::Data;
 use rolecall_core::cluster_access::change::PlannedChange;
-use rolecall_protocol::{AccessSource, ErrorBody, ErrorCode, Severity};
+use rolecall_protocol::{AccessSource, ErrorBody, ErrorCode, Hint, Severity};
 
 use super::AccessService;
 use super::caller::{self, CallerCheck};
@@ -129,7 +129,7 @@ impl AccessService {
                     Severity::Error,
                     "not_rolled_back",
                     message,
-                    Some(format!("Run: rolecall access recover {profile}")),
+                    Some(Hint::command(format!("rolecall access recover {profile}")).to_string()),
                 );
             }
         }

@@ -34,7 +34,10 @@ pub(super) async fn plan_context(
     let IamAnswers { by_arn, unread } = look_up(cluster, principals).await;
     let note = unread.map(|unread| {
         let message = format!("IAM did not say which principals exist: {}", unread.error.message);
-        AccessFinding { hint: unread.error.hint, ..finding(Severity::Note, "iam_not_asked", message) }
+        AccessFinding {
+            hint: unread.error.hint.map(|hint| hint.to_string()),
+            ..finding(Severity::Note, "iam_not_asked", message)
+        }
     });
     Ok((PlanContext { caller, policies, iam: by_arn }, note))
 }

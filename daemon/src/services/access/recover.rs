@@ -7,7 +7,7 @@ use rolecall_core::cluster_access::principal::{IamKind, Principal};
 use rolecall_core::cluster_access::reading::{AccessEntry, AwsAuthState, Reading};
 use rolecall_protocol::{
     AccessAction, AccessChange, AccessFinding, AccessRecoverRequest, AccessStep, ChangeOptions, ErrorBody, ErrorCode,
-    ProfileName, Severity,
+    Hint, ProfileName, Severity,
 };
 use tokio::sync::mpsc::Sender;
 
@@ -65,7 +65,7 @@ impl ChangeRequest for AccessRecoverRequest {
 fn take_away(change: &AccessChange, caller: &Principal, profile: &str) -> String {
     let kind = if caller.kind() == IamKind::User { "user" } else { "role" };
     let policy = if change.before.is_some() { format!(" --policy {ADMIN_POLICY}") } else { String::new() };
-    format!("Run: rolecall access revoke {profile} --{kind} {caller}{policy} --force")
+    Hint::command(format!("rolecall access revoke {profile} --{kind} {caller}{policy} --force")).to_string()
 }
 
 /// Adds a valid aws-auth to the plan, if the present one is not.

@@ -12,7 +12,7 @@ use rolecall_core::config::{SourceConfig, SourceKind, home_region};
 use rolecall_core::role_chain::RoleChain;
 use rolecall_core::session::Session;
 use rolecall_protocol::{
-    DiscoverRequest, DiscoveredIdentity, ErrorBody, ErrorCode, Region, SourceName, sanitize_for_terminal,
+    DiscoverRequest, DiscoveredIdentity, ErrorBody, ErrorCode, Hint, Region, SourceName, sanitize_for_terminal,
 };
 
 use super::report::Report;
@@ -235,7 +235,7 @@ fn session_error(identity: &Identity, error: &SessionFailure) -> ErrorBody {
     let body = body(identity, error, |name| error.body(name));
     match &identity.shown {
         DiscoveredIdentity::AwsProfile { aws_profile } if body.code == ErrorCode::LoginNeeded => {
-            body.hint(format!("Run: aws sso login --profile {aws_profile}"))
+            body.hint(Hint::command(format!("aws sso login --profile {aws_profile}")))
         }
         _ => body,
     }
@@ -250,7 +250,7 @@ fn sso_error(session: &SsoSession, error: &SsoError) -> ErrorBody {
     };
     let body = ErrorBody::new(code, error.to_string());
     match (code, &session.name) {
-        (ErrorCode::LoginNeeded, Some(name)) => body.hint(format!("Run: aws sso login --sso-session {name}")),
+        (ErrorCode::LoginNeeded, Some(name)) => body.hint(Hint::command(format!("aws sso login --sso-session {name}"))),
         _ => body,
     }
 }

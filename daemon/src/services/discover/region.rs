@@ -1,5 +1,7 @@
 //! The clusters of one region, as one identity sees them.
 
+use std::collections::BTreeSet;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rolecall_aws::eks::EksClient;
@@ -37,7 +39,8 @@ impl DiscoverService {
         failed
     }
 
-    async fn list(&self, credentials: &Credentials, region: &Region) -> Result<Vec<ClusterName>, ErrorBody> {
+    /// Returns the names of the clusters, each once.
+    async fn list(&self, credentials: &Credentials, region: &Region) -> Result<BTreeSet<ClusterName>, ErrorBody> {
         let config = self.aws.client_config(&credentials.source, region, credentials.session.credentials.clone()).await;
         let config = config.map_err(|error| eks_error(&error))?;
         let Some(eks) = EksClient::new(config, region).await else {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rolecall_protocol::{ErrorCode, EventKind, Finding, FindingArea, FindingState};
+use rolecall_protocol::{ErrorCode, EventKind, Finding, FindingArea, FindingState, Hint};
 
 use super::describe::{self, Description, Whereabouts};
 use super::diagnosis::{Diagnosis, Fatal, UNAUTHORIZED, plugin_failure};
@@ -154,7 +154,9 @@ fn compare(diagnosis: &Diagnosis<'_>, cluster: &EksCluster, asked: &Result<Answe
         ("cluster_ca_changed", "has another certificate authority than the pin of the profile")
     } else if matches!(asked, Err(NotAsked::PinMismatch)) {
         let cause = "the kubeconfig has another API server or certificate authority than the cluster and the pin";
-        return Some(pin_mismatch(diagnosis, cause).fix(format!("rolecall kubeconfig {}", profile.name)));
+        return Some(
+            pin_mismatch(diagnosis, cause).fix(Hint::command(format!("rolecall kubeconfig {}", profile.name))),
+        );
     } else {
         return None;
     };
@@ -181,7 +183,7 @@ fn pin_mismatch(diagnosis: &Diagnosis<'_>, cause: &str) -> Finding {
 
 /// Returns the finding of an API server that was not called.
 fn not_asked(diagnosis: &Diagnosis<'_>, reason: &NotAsked) -> Finding {
-    let write = format!("rolecall kubeconfig {}", diagnosis.profile.name);
+    let write = Hint::command(format!("rolecall kubeconfig {}", diagnosis.profile.name));
     let (code, cause) = match reason {
         NotAsked::NoEntry => ("no_kubeconfig_entry", "not called: the kubeconfig has no entry of this profile"),
         NotAsked::NoPin => ("no_pin", "not called: the profile has no pin, so Rolecall does not send it a token"),

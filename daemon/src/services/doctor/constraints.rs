@@ -1,6 +1,6 @@
 //! The constraints on time that exclude the use of the profile now. The other checks run nevertheless.
 
-use rolecall_protocol::{Finding, FindingArea};
+use rolecall_protocol::{Finding, FindingArea, Hint};
 
 use super::diagnosis::{Diagnosis, plugin_failure};
 use rolecall_core::constraints::ConstraintError;
@@ -17,7 +17,7 @@ pub(super) async fn check(diagnosis: &Diagnosis<'_>) {
     let finding = Finding::problem(FindingArea::Source, "constraints", code, &body.message)
         .consequence(plugin_failure(body.code));
     let finding = match (&error, &body.hint) {
-        (ConstraintError::Lifetime(_), _) => finding.fix(format!("rolecall refresh {}", profile.name)),
+        (ConstraintError::Lifetime(_), _) => finding.fix(Hint::command(format!("rolecall refresh {}", profile.name))),
         (_, Some(hint)) => finding.fix(hint),
         (_, None) => finding,
     };

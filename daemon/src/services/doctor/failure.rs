@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rolecall_protocol::{AdministratorRequest, ErrorBody, ErrorCode, Finding, FindingArea};
+use rolecall_protocol::{AdministratorRequest, ErrorBody, ErrorCode, Finding, FindingArea, Hint};
 
 use super::diagnosis::{Diagnosis, Fatal, plugin_failure};
 use super::network;
@@ -89,7 +89,7 @@ pub(super) fn of_session(diagnosis: &Diagnosis<'_>, error: &SessionError) -> Fin
     };
     let finding = problem(FindingArea::Source, "source", code, &body);
     match error {
-        _ if body.code == ErrorCode::LoginNeeded => finding.fix(format!("rolecall login {source}")),
+        _ if body.code == ErrorCode::LoginNeeded => finding.fix(Hint::command(format!("rolecall login {source}"))),
         SessionError::Source(SourceError::Sso { profile, error: SsoError::NoAssignment, .. }) => {
             finding.administrator(AdministratorRequest {
                 to: "an administrator of IAM Identity Center".to_owned(),

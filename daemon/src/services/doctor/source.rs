@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
-use rolecall_protocol::{ErrorCode, Finding, FindingArea, FindingState, LoginKind, Region};
+use rolecall_protocol::{ErrorCode, Finding, FindingArea, FindingState, Hint, LoginKind, Region};
 
 use super::diagnosis::{Diagnosis, Fatal, duration_text, plugin_failure};
 use super::failure;
@@ -187,7 +187,7 @@ async fn check_login(diagnosis: &Diagnosis<'_>, base: &RoleChain) {
         let source = &diagnosis.profile.source_name;
         Finding::warning(FindingArea::Source, "login", "login_expires_soon", cause)
             .consequence("new sessions need another login then")
-            .fix(format!("rolecall login {source} --renew"))
+            .fix(Hint::command(format!("rolecall login {source} --renew")))
     } else {
         Finding::ok(FindingArea::Source, "login", cause)
     };
@@ -209,7 +209,7 @@ async fn check_clock(diagnosis: &Diagnosis<'_>) {
                 "Rolecall corrects it in its own calls; the AWS CLI, browsers and other programs fail with errors such as \
                  SignatureDoesNotMatch",
             )
-            .fix(clock_fix())
+            .fix(Hint::command(clock_command()))
     } else if skew <= CLOCK_RESOLUTION_SECONDS {
         Finding::ok(FindingArea::Source, "clock", "clock within 1 s of AWS")
     } else {
@@ -219,6 +219,6 @@ async fn check_clock(diagnosis: &Diagnosis<'_>) {
 }
 
 /// Returns what sets the clock.
-const fn clock_fix() -> &'static str {
+const fn clock_command() -> &'static str {
     if cfg!(target_os = "macos") { "sudo sntp -sS time.apple.com" } else { "sudo timedatectl set-ntp true" }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rolecall_protocol::{AdministratorRequest, Finding, FindingArea, FindingState};
+use rolecall_protocol::{AdministratorRequest, Finding, FindingArea, FindingState, Hint};
 
 use super::diagnosis::{Diagnosis, Fatal, UNAUTHORIZED, plugin_failure};
 use rolecall_aws::error::{AwsError, AwsErrorKind};
@@ -60,8 +60,8 @@ pub(super) fn finding(
         return Finding::not_checked(FindingArea::ApiServer, "token", "token_not_verified", cause);
     }
     let fix = match error.kind {
-        AwsErrorKind::Clock => "Set the clock of this computer.".to_owned(),
-        _ => format!("rolecall refresh {}", diagnosis.profile.name),
+        AwsErrorKind::Clock => "Set the clock of this computer.".into(),
+        _ => Hint::command(format!("rolecall refresh {}", diagnosis.profile.name)),
     };
     let cause = format!("STS rejects the token: {}", error.message);
     let finding = Finding::problem(FindingArea::ApiServer, "token", "token_rejected_by_sts", cause)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use backon::{ExponentialBuilder, Retryable};
-use rolecall_protocol::{ErrorBody, ErrorCode, KeyName, KeyRotated};
+use rolecall_protocol::{ErrorBody, ErrorCode, KeyName, KeyRotated, join_sentences};
 
 use super::{call_error, identify};
 use crate::keyring::item::suffix;
@@ -113,7 +113,7 @@ impl Rotation<'_> {
             Ok(()) => "The old key stays, and the new one was deleted.".to_owned(),
             Err(_) => format!("The old key stays. Delete the new one (…{}) in IAM.", suffix(new.access_key_id())),
         };
-        let hint = error.hint.clone().map_or_else(|| result.clone(), |hint| format!("{result} {hint}"));
+        let hint = join_sentences(&result, error.hint.as_ref());
         error.hint(hint)
     }
 

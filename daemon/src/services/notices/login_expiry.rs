@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
-use rolecall_protocol::SourceName;
+use rolecall_protocol::{Hint, SourceName};
 
 use crate::desktop_notifications::Notification;
 use crate::services::source_logins::minutes_left;
@@ -153,7 +153,7 @@ impl LoginNotice {
                 (format!("Login expires in {minutes} min: source {source}"), " --renew")
             }
         };
-        Notification::new(&summary, &format!("Run: rolecall login {source}{option}"))
+        Notification::new(&summary, &Hint::command(format!("rolecall login {source}{option}")).to_string())
     }
 }
 

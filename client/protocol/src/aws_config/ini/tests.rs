@@ -88,3 +88,24 @@ fn syntax_error_does_not_quote_the_line() {
     let error = parsed("[a]\naws_secret_access_key CANARY\n").unwrap_err();
     assert_eq!(error.to_string(), "line 2 has neither a section in brackets nor a key with = or :");
 }
+
+/// Fault matrix row 127.
+#[test]
+fn parse_limits_settings_of_every_kind() {
+    let problem = |text: &str| parse(text).map(|sections| sections.len()).map_err(|error| error.problem);
+    let repeated = |line: &dyn Fn(usize) -> String, count: usize| (0..count).map(line).collect::<String>();
+    let profiles = |count| repeated(&|i| format!("[profile p{i}]\na=\nb=\nc=\nd=\ne=\nf=\ng=\nh=\n"), count);
+    assert_eq!(problem(&profiles(10_000)), Ok(10_000));
+    assert_eq!(problem(&profiles(16_000)), Err(SyntaxProblem::TooMany));
+    assert_eq!(problem(&repeated(&|i| format!("[p{i}]\n"), 40_001)), Err(SyntaxProblem::TooMany));
+    let settings = |count| repeated(&|i| format!("k{i} = v\n"), count);
+    assert_eq!(problem(&format!("[a]\n{}", settings(199_996))), Err(SyntaxProblem::TooMany));
+    let nested = repeated(&|i| format!(" k{i} = v\n"), 200_000);
+    assert_eq!(problem(&format!("[a]\ns3 =\n{nested}")), Err(SyntaxProblem::TooMany));
+    // Each section inherits each setting.
+    let sections = repeated(&|i| format!("[p{i}]\n"), 1_000);
+    assert_eq!(problem(&format!("[DEFAULT]\n{}{sections}", settings(100))), Ok(1_000));
+    assert_eq!(problem(&format!("[DEFAULT]\n{}{sections}", settings(200))), Err(SyntaxProblem::TooMany));
+    // Lines of one value, comments and empty lines are no settings.
+    assert_eq!(problem(&format!("[a]\nx = 1\n{}", " more\n\n# x\n".repeat(100_000))), Ok(1));
+}

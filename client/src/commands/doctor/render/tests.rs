@@ -1,4 +1,5 @@
 use rolecall_protocol::FindingArea::{Access, ApiServer, Computer, Role, Source};
+use rolecall_protocol::Hint;
 
 use super::*;
 
@@ -97,9 +98,10 @@ fn problem_has_consequence_and_request() {
 #[test]
 fn several_profiles_list_the_healthy_ones_last() {
     let unknown = vec![Finding::not_checked(Access, "RBAC", "denied", "EKS does not say")];
-    let warning =
-        Finding::warning(Computer, "kubeconfig", "no_context", "no context runs it").fix("rolecall kubeconfig b");
-    let missing = Finding::not_checked(ApiServer, "API server", "no_entry", "not called").fix("rolecall kubeconfig b");
+    let warning = Finding::warning(Computer, "kubeconfig", "no_context", "no context runs it")
+        .fix(Hint::command("rolecall kubeconfig b"));
+    let missing = Finding::not_checked(ApiServer, "API server", "no_entry", "not called")
+        .fix(Hint::command("rolecall kubeconfig b"));
     let profiles = vec![
         profile("a", vec![not_mapped()]),
         profile("b", vec![warning, missing]),
@@ -138,10 +140,10 @@ fn names_of_many_profiles_are_wrapped() {
 fn fix_command_is_not_wrapped_and_a_sentence_is() {
     let view = view(Some(40), true);
     let command = "rolecall kubeconfig a-profile-with-a-long-name";
-    assert_eq!(view.fix("rolecall login work"), ["  Fix: rolecall login work"]);
-    assert_eq!(view.fix(command), ["  Fix:".to_owned(), format!("      {command}")]);
+    assert_eq!(view.fix(&Hint::command("rolecall login work")), ["  Fix: rolecall login work"]);
+    assert_eq!(view.fix(&Hint::command(command)), ["  Fix:".to_owned(), format!("      {command}")]);
     assert_eq!(
-        view.fix("Set idle or max under [lock] in the file"),
+        view.fix(&Hint::text("Set idle or max under [lock] in the file")),
         ["  Fix: Set idle or max under [lock] in", "  the file"]
     );
 }
@@ -176,7 +178,7 @@ fn all_shows_every_finding_with_its_fix() {
         Finding::ok(Computer, "socket", "/run/user/1000/rolecall/agent.sock is private"),
         Finding::warning(Computer, "lock", "no_passphrase", "there is no passphrase\u{1b}[2J")
             .consequence("The agent stays open.")
-            .fix("rolecall lock --passphrase"),
+            .fix(Hint::command("rolecall lock --passphrase")),
     ];
     assert_eq!(
         plain(&view(None, true).all(&findings)),

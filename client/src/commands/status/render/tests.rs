@@ -65,6 +65,16 @@ fn render_table() {
 }
 
 #[test]
+fn render_name_of_a_protected_profile_is_red() {
+    let mut status = sample();
+    status.profiles.retain(|profile| ["audit", "prod"].contains(&profile.name.as_str()));
+    status.profiles[1].protected = true;
+    let now = "2026-01-02T12:00:00Z".parse().unwrap();
+    let text = render(&status, now, &TimeZone::UTC, Screen { unicode: true, width: None, is_wide: false });
+    assert!(text.contains("\u{1b}[31mprod\u{1b}[") && !text.contains("\u{1b}[31maudit"), "{text}");
+}
+
+#[test]
 fn render_narrow_ascii() {
     let mut status = sample();
     status.profiles.retain(|profile| profile.name.as_str() == "prod");

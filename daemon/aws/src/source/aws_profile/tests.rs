@@ -2,6 +2,7 @@ use std::time::SystemTime;
 
 use super::*;
 use crate::shared_config::tests::Files;
+use crate::sso::DEFAULT_SCOPE;
 
 /// The plan for profile `p` of both files. An error has the hint, too.
 fn planned_from(config: &str, credentials: &str) -> Result<Plan, String> {

@@ -120,3 +120,26 @@ async fn wait_ends_at_the_redirect_only() {
     assert!(page.contains("connection: close\r\n") && page.contains("cache-control: no-store\r\n"), "{page}");
     drop(silent);
 }
+
+/// Fault matrix row 125.
+#[tokio::test]
+async fn wait_oldest_connections_make_room_for_the_browser() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let waiting = tokio::spawn(async move { wait(listener, &Secret::new("st".to_owned())).await });
+    let mut half_open = Vec::new();
+    for _ in 0..=MAX_CONNECTIONS {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+        half_open.push(stream);
+    }
+    let answered =
+        tokio::spawn(call(address, format!("GET {PATH}?code=c&state=st HTTP/1.1\r\nHost: {address}\r\n\r\n")));
+    // The first ones are closed before they have timed out: the wait ends, although all places are taken.
+    let redirect = waiting.await.unwrap().unwrap();
+    let mut rest = Vec::new();
+    let closed = half_open[0].read_to_end(&mut rest).await;
+    assert!(closed.is_err() || rest.is_empty(), "{rest:?}");
+    redirect.respond("title", "text");
+    assert!(answered.await.unwrap().starts_with("HTTP/1.1 200 "));
+}

@@ -1,5 +1,7 @@
 //! What is wrong or notable in the ConfigMap.
 
+mod mapping;
+
 use std::collections::HashSet;
 
 use rolecall_protocol::{AccessFinding, Severity, similar_names};
@@ -7,14 +9,10 @@ use rolecall_protocol::{AccessFinding, Severity, similar_names};
 use super::node::{Content, Node};
 use super::read::{fold, is_skippable};
 use super::yaml;
-use super::{AwsAuth, Data, LastMappings, MapKey, Mapping, Problem, ProblemKind, Subject};
-use crate::cluster_access::principal::{IamKind, Principal, PrincipalError};
+use super::{AwsAuth, Data, MapKey, Mapping, Problem, ProblemKind, Subject};
 
 /// The keys of a mapping that the authenticator reads, in lower case.
 const FIELDS: [&str; 6] = ["rolearn", "userarn", "username", "groups", "userid", "sso"];
-
-/// The placeholders that the authenticator replaces.
-const PLACEHOLDERS: [&str; 5] = ["AccountID", "SessionName", "SessionNameRaw", "EC2PrivateDNSName", "AccessKeyID"];
 
 /// A finding about the ConfigMap.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,9 +44,9 @@ pub fn lint(data: &Data, partition: Option<&str>) -> Vec<Finding> {
     });
     let roles: HashSet<String> = roles.collect();
     for mapping in read.mappings() {
-        arn(&mut findings, mapping, partition);
-        names(&mut findings, mapping);
-        duplicate(&mut findings, &last, &roles, mapping);
+        mapping::arn(&mut findings, mapping, partition);
+        mapping::names(&mut findings, mapping);
+        mapping::duplicate(&mut findings, &last, &roles, mapping);
     }
     for account in &read.accounts {
         account_id(&mut findings, account.index, account.line, &account.id);
@@ -140,113 +138,6 @@ fn of_problem(problem: &Problem, data: &Data) -> Finding {
     let key_name = Some(key.as_str().to_owned());
     let finding = AccessFinding { severity, code: code.to_owned(), message, hint, key: key_name, line };
     Finding { index, key: Some(key), finding }
-}
-
-fn arn(findings: &mut Findings, mapping: &Mapping, partition: Option<&str>) {
-    let place = Place::from(mapping);
-    let (arn, expected) = match &mapping.subject {
-        Subject::Role(arn) => (arn, IamKind::Role),
-        Subject::User(arn) => (arn, IamKind::User),
-        Subject::PermissionSet { partition, .. } => {
-            if partition.is_empty() {
-                let message =
-                    "sso needs the feature SSORoleMatch of the authenticator, which is off by default".to_owned();
-                findings.push(place, Severity::Warning, "sso", message, "Name the role itself, without its path.");
-            } else {
-                let message = "a mapping with sso.partition never matches".to_owned();
-                findings.push(place, Severity::Error, "sso_partition", message, "Remove partition.");
-            }
-            return;
-        }
-    };
-    match arn.parse::<Principal>() {
-        Ok(principal) => {
-            principal_arn(findings, place, &principal, expected);
-            if partition.is_some_and(|partition| partition != principal.partition()) {
-                let message = format!("{arn} is of another partition than the cluster, so it never matches");
-                findings.push(place, Severity::Error, "other_partition", message, "");
-            }
-        }
-        Err(PrincipalError::Root | PrincipalError::FederatedUser) => {}
-        Err(PrincipalError::Session { role }) => {
-            let message = format!("{arn} is the ARN of a session, so it never matches");
-            findings.push(place, Severity::Error, "session_arn", message, &format!("Name the role: {role}"));
-        }
-        // A service-linked role has a path.
-        Err(error) => findings.push(place, Severity::Error, "invalid_arn", format!("{arn:?} {error}"), ""),
-    }
-}
-
-fn principal_arn(findings: &mut Findings, place: Place, principal: &Principal, expected: IamKind) {
-    if principal.canonical() != *principal {
-        let message = format!("{principal} has a path, which STS leaves out, so it never matches");
-        let hint = format!("Write it without the path: {}", principal.without_path());
-        findings.push(place, Severity::Error, "path_in_arn", message, &hint);
-    }
-    if principal.kind() != expected {
-        let (kind, key) = match principal.kind() {
-            IamKind::Role => ("role", MapKey::Roles),
-            IamKind::User => ("user", MapKey::Users),
-        };
-        let message = format!("{principal} is a {kind}");
-        findings.push(place, Severity::Warning, "wrong_list", message, &format!("Move it to {key}."));
-    }
-}
-
-/// User name and groups.
-fn names(findings: &mut Findings, mapping: &Mapping) {
-    let place = Place::from(mapping);
-    if mapping.username.is_empty() {
-        let message = "the mapping has no username".to_owned();
-        findings.push(place, Severity::Warning, "no_username", message, "Add username.");
-    }
-    if mapping.groups.is_empty() {
-        let message = "the mapping has no groups, so it allows only what a binding grants to the user name".to_owned();
-        findings.push(place, Severity::Note, "no_groups", message, "");
-    }
-    for group in mapping.groups.iter().filter(|group| group.contains(" - ")) {
-        let message = format!("{group:?} is one group, because a dash is indented deeper than the one above it");
-        let hint = "Indent each dash of the list alike.";
-        findings.push(place, Severity::Error, "misindented_groups", message, hint);
-    }
-    if mapping.key == MapKey::Users && mapping.is_administrator() {
-        let message = "an IAM user is in system:masters, which no RBAC rule can limit".to_owned();
-        let hint = "Prefer a role, whose credentials expire.";
-        findings.push(place, Severity::Warning, "masters_by_user", message, hint);
-    }
-    for text in mapping.groups.iter().chain([&mapping.username]) {
-        for placeholder in unknown_placeholders(text) {
-            let message =
-                format!("the authenticator does not know the placeholder {{{{{placeholder}}}}} and keeps it as text");
-            let near = similar_names(placeholder, PLACEHOLDERS);
-            let hint = near.first().map(|near| format!("Did you mean {{{{{near}}}}}?")).unwrap_or_default();
-            findings.push(place, Severity::Error, "unknown_placeholder", message, &hint);
-        }
-    }
-}
-
-fn unknown_placeholders(text: &str) -> impl Iterator<Item = &str> {
-    let inner = text.split("{{").skip(1).filter_map(|rest| rest.split_once("}}")).map(|(inner, _)| inner);
-    inner.filter(|inner| !PLACEHOLDERS.contains(inner))
-}
-
-fn duplicate(findings: &mut Findings, last: &LastMappings<'_>, roles: &HashSet<String>, mapping: &Mapping) {
-    let place = Place::from(mapping);
-    if let Some(later) = last.replacing(mapping) {
-        let message = format!(
-            "line {} names {} again, and the authenticator uses the last one",
-            later.line,
-            mapping.subject_text()
-        );
-        findings.push(place, Severity::Warning, "duplicate", message, "Remove one of the two.");
-    }
-    if mapping.key == MapKey::Users
-        && let Subject::User(arn) = &mapping.subject
-        && roles.contains(&arn.to_ascii_lowercase())
-    {
-        let message = format!("mapRoles names {arn} too, and the authenticator uses mapRoles");
-        findings.push(place, Severity::Warning, "duplicate", message, "Remove one of the two.");
-    }
 }
 
 fn account_id(findings: &mut Findings, index: usize, line: usize, id: &str) {

@@ -10,7 +10,8 @@ use serde::de::{Error as _, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 
 use super::{ProfileRules, RawDefaults, RawProfile, RawProfiles, RawSource, deserialize, valid_sources};
-use crate::config::{ConfigError, Interner, PinMode, ProfileConfig, SourceConfig};
+use crate::config::interner::Interner;
+use crate::config::{ConfigError, PinMode, ProfileConfig, SourceConfig};
 
 /// The message for a table or a key that only the configuration itself may have.
 const USERS_OWN: &str = "must not be in an included file, because it belongs to your own configuration";

@@ -2,7 +2,7 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::cli::ProgramPaths;
 
@@ -23,8 +23,8 @@ pub(crate) fn programs(paths: &ProgramPaths) -> Programs {
 /// Returns the client and the daemon.
 pub(crate) fn shipped(paths: &ProgramPaths) -> [PathBuf; 2] {
     [
-        paths.client.as_deref().map_or_else(client, absolute),
-        paths.daemon.as_deref().map_or_else(|| release("rolecalld"), absolute),
+        paths.client.as_deref().map_or_else(|| build("client"), absolute),
+        paths.daemon.as_deref().map_or_else(|| build("daemon"), absolute),
     ]
 }
 
@@ -45,26 +45,18 @@ pub(crate) fn fleet() -> PathBuf {
     release("rolecall-fleet")
 }
 
-fn client() -> PathBuf {
-    eprintln!("building rolecall as it is shipped");
-    run(&mut shipped_client());
-    workspace().join("target").join(static_target().unwrap_or_default()).join("client/rolecall")
+/// Builds the `client` or the `daemon`. Returns the path of the program.
+fn build(program: &str) -> PathBuf {
+    let output = install_build(&[program]).stderr(Stdio::inherit()).output().expect("install/build.sh can be started");
+    assert!(output.status.success(), "the build failed");
+    String::from_utf8(output.stdout).expect("the path is UTF-8").trim_end().into()
 }
 
-/// Returns the command that builds the client as `install/install.sh` does: static where the C library allows it.
-pub(crate) fn shipped_client() -> Command {
-    let mut cargo = cargo(&["--profile", "client", "--package", "rolecall"]);
-    if let Some(target) = static_target() {
-        cargo.args(["--target", &target]).env(
-            "RUSTFLAGS",
-            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../install/client.rustflags")).trim(),
-        );
-    }
-    cargo
-}
-
-fn static_target() -> Option<String> {
-    cfg!(all(target_os = "linux", target_env = "gnu")).then(|| format!("{}-unknown-linux-gnu", env::consts::ARCH))
+/// Returns the command that builds the programs as they are shipped.
+pub(crate) fn install_build(arguments: &[&str]) -> Command {
+    let mut build = Command::new(workspace().join("install/build.sh"));
+    build.args(arguments).env("CARGO_TERM_QUIET", "true");
+    build
 }
 
 pub(crate) fn cargo(arguments: &[&str]) -> Command {

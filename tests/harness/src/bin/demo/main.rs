@@ -2,13 +2,14 @@
 //! program and the programs that it starts (tests/demo).
 //!
 //! Starts an embedded AWS and the API servers of two clusters on loopback. Then it runs the commands of a user: it
-//! adds two profiles with the real client and daemon, and lists pods with the real kubectl. All files are in a
-//! temporary folder, which is deleted at the end and on Ctrl-C.
+//! adds two profiles with the real client and daemon, and lists pods with the real kubectl. With `--shell`, it opens a
+//! shell instead. All files are in a temporary folder, which is deleted at the end and on Ctrl-C.
 
 // The demo prints to the terminal, and stops with a reason when a step fails.
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used, clippy::expect_used)]
 
 mod get;
+mod shell;
 
 use std::fs;
 use std::process::{Command, ExitCode, Stdio};
@@ -16,7 +17,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use rolecall_harness::{AccessKey, ApiServer, Aws, Clock, Role, Sandbox};
+use clap::Parser;
+use rolecall_harness::{ApiServer, Aws, Clock, Role, Sandbox};
 use tokio::signal::unix::{SignalKind, signal};
 
 const ACCOUNT: &str = "111122223333";
@@ -27,12 +29,22 @@ const CLUSTERS: [(&str, &str); 2] = [("prod", "eu-west-1"), ("staging", "us-east
 /// The reason why a step failed.
 type Step = Result<(), String>;
 
+/// Shows Rolecall on this computer without an AWS account: a simulated AWS, two clusters, and your kubectl.
+#[derive(Debug, Parser)]
+#[command(name = "cargo demo", bin_name = "cargo demo")]
+struct Cli {
+    /// Opens a shell in which you try the commands yourself. It has its own HOME, with AWS profiles and a kubeconfig
+    #[arg(long)]
+    shell: bool,
+}
+
 fn main() -> ExitCode {
+    let cli = Cli::parse();
     let sandbox = Arc::new(Sandbox::new());
     let interrupted = Arc::new(AtomicBool::new(false));
     let demo = {
         let (sandbox, interrupted) = (Arc::clone(&sandbox), Arc::clone(&interrupted));
-        thread::spawn(move || demonstrate(&sandbox, &interrupted))
+        thread::spawn(move || if cli.shell { shell::open(&sandbox) } else { demonstrate(&sandbox, &interrupted) })
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let finished = runtime.block_on(async {
@@ -41,7 +53,8 @@ fn main() -> ExitCode {
         let done = tokio::task::spawn_blocking(move || demo.join());
         tokio::select! {
             done = done => Some(done.ok().and_then(Result::ok).unwrap_or_else(|| Err("the demo panicked".to_owned()))),
-            _ = interrupt.recv() => None,
+            // A shell handles Ctrl-C itself.
+            _ = interrupt.recv(), if !cli.shell => None,
             _ = terminate.recv() => None,
         }
     });
@@ -58,15 +71,34 @@ fn main() -> ExitCode {
     }
 }
 
+/// The embedded AWS and the API servers.
+struct World {
+    aws: Aws,
+    servers: Vec<ApiServer>,
+}
+
+impl World {
+    /// Starts both, and writes the AWS profile `work` of a user that may assume [`ROLE`].
+    fn start(sandbox: &Sandbox) -> Self {
+        say("Starting a simulated AWS and the API servers of two clusters on 127.0.0.1");
+        println!("   (all files are in {}, which is deleted at the end)", sandbox.root().display());
+        let clock = Clock::system();
+        let aws = Aws::start(clock.clone());
+        let user = aws.add_user(ACCOUNT, "dev");
+        aws.add_role(Role::new(ROLE).trusts(&user.arn));
+        let servers = CLUSTERS.map(|(name, region)| {
+            let server = ApiServer::start(clock.clone(), &aws, name, region);
+            aws.add_cluster(server.cluster());
+            aws.grant(name, region, ROLE, "developer:{{SessionName}}", &["system:masters"]);
+            server
+        });
+        sandbox.write_aws_profile("work", &user, &aws.endpoint());
+        Self { aws, servers: servers.into() }
+    }
+}
+
 fn demonstrate(sandbox: &Sandbox, interrupted: &AtomicBool) -> Step {
-    say("Starting a simulated AWS and the API servers of two clusters on 127.0.0.1");
-    println!("   (all files are in {}, which is deleted at the end)", sandbox.root().display());
-    let clock = Clock::system();
-    let aws = Aws::start(clock.clone());
-    let user = aws.add_user(ACCOUNT, "dev");
-    aws.add_role(Role::new(ROLE).trusts(&user.arn));
-    let servers: Vec<ApiServer> = CLUSTERS.iter().map(|(name, region)| cluster(&aws, &clock, name, region)).collect();
-    prepare(sandbox, &user, &aws);
+    let world = World::start(sandbox);
 
     say("Adding a profile for each cluster: assume the role, look up the cluster, write the kubeconfig");
     for (name, region) in CLUSTERS {
@@ -75,27 +107,16 @@ fn demonstrate(sandbox: &Sandbox, interrupted: &AtomicBool) -> Step {
     }
 
     say("Listing pods: kubectl gets its token from the daemon, in about a millisecond");
-    for ((name, _), server) in CLUSTERS.iter().zip(&servers) {
+    for ((name, _), server) in CLUSTERS.iter().zip(&world.servers) {
         list_pods(sandbox, interrupted, name, server)?;
     }
 
     say("The status of the daemon");
     step(sandbox, interrupted, "rolecall", &["status"])?;
-    let calls = aws.log().iter().filter(|call| call.role_arn.is_some()).count();
+    let calls = world.aws.log().iter().filter(|call| call.role_arn.is_some()).count();
     say(&format!("{calls} AssumeRole calls in total. Each session lasts an hour, and every kubectl uses it."));
+    say("Try it yourself: cargo demo --shell");
     Ok(())
-}
-
-fn cluster(aws: &Aws, clock: &Clock, name: &str, region: &str) -> ApiServer {
-    let server = ApiServer::start(clock.clone(), aws, name, region);
-    aws.add_cluster(server.cluster());
-    aws.grant(name, region, ROLE, "developer:{{SessionName}}", &["system:masters"]);
-    server
-}
-
-/// Writes the AWS configuration of the user, as in `~/.aws`.
-fn prepare(sandbox: &Sandbox, user: &AccessKey, aws: &Aws) {
-    sandbox.write_aws_profile("work", user, &aws.endpoint());
 }
 
 fn list_pods(sandbox: &Sandbox, interrupted: &AtomicBool, name: &str, server: &ApiServer) -> Step {

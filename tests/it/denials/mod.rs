@@ -1,136 +1,20 @@
 //! Each reason for which STS refuses AssumeRole: what AWS says, what the role's trust policy says, and who fixes it.
 
+pub(crate) mod account;
+
 use std::time::Duration;
 
-use aws_credential_types::Credentials;
-use rolecall_aws::client::{Aws as AwsClients, AwsFiles};
-use rolecall_aws::error::AwsErrorKind;
-use rolecall_aws::role_failure::{FailedAssumeRole, RoleFailure, RoleFailureReason, TrustPolicyReading, explain};
-use rolecall_aws::sts::{self, AssumeRoleInput, MfaCode};
-use rolecall_aws::token;
-use rolecall_core::clock::Clock as DaemonClock;
-use rolecall_core::config::inputs::{EndpointVariant, StepInputs, StsAddress};
-use rolecall_core::config::{NameTemplate, SourceConfig, SourceKind};
-use rolecall_core::role_chain::{RoleStep, StsEndpoint};
-use rolecall_core::session::Session;
-use rolecall_core::trust_policy::MfaUse;
-use rolecall_harness::{AccessKey, Aws, Clock, DeniedBy, Op, PolicyType, Role, Sandbox};
-use rolecall_protocol::{ClusterName, Secret};
+use rolecall_aws::role_failure::{RoleFailureReason, TrustPolicyReading};
+use rolecall_aws::sts::MfaCode;
+use rolecall_core::config::inputs::StepInputs;
+use rolecall_harness::{AccessKey, DeniedBy, Op, PolicyType, Role};
+use rolecall_protocol::{Hint, Secret};
 use serde_json::json;
-use tokio::runtime::Runtime;
 
-use crate::fixture::{ACCOUNT, REGION, ROLE};
+use crate::fixture::{REGION, ROLE};
+use account::{Account, SECRET_ID, USER, step};
 
 const OTHER_ACCOUNT: &str = "444455556666";
-const USER: &str = "arn:aws:iam::111122223333:user/dev";
-const SECRET_ID: &str = "a-shared-secret-of-both-sides";
-
-/// An AWS with the user `dev`, and a client with that user's access key.
-struct Account {
-    aws: Aws,
-    user: AccessKey,
-    clients: AwsClients,
-    step: RoleStep,
-    /// The credentials that sign.
-    base: AccessKey,
-    mfa: MfaUse,
-    runtime: Runtime,
-    _sandbox: Sandbox,
-}
-
-impl Account {
-    /// The role `developers` as the test makes it.
-    fn new(role: impl FnOnce(Role) -> Role) -> Self {
-        let aws = Aws::start(Clock::system());
-        let user = aws.add_user(ACCOUNT, "dev");
-        aws.add_role(role(Role::new(ROLE)));
-        let sandbox = Sandbox::new();
-        sandbox.write_aws_profile("work", &user, &aws.endpoint());
-        let logins = sandbox.home().join(".aws");
-        let files = AwsFiles { config: logins.join("config"), credentials: logins.join("credentials"), logins };
-        let clients = AwsClients::new(files, DaemonClock::machine());
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let (base, mfa) = (user.clone(), MfaUse::Without { is_temporary: false });
-        Self { aws, user, clients, step: step(ROLE), base, mfa, runtime, _sandbox: sandbox }
-    }
-
-    fn session(&self) -> Session {
-        let credentials =
-            Credentials::new(&self.base.id, &self.base.secret, self.base.session_token.clone(), None, "test");
-        Session { credentials, arn: None, issued: self.clients.now(), is_clamped: false }
-    }
-
-    fn run<T>(&self, call: impl Future<Output = T>) -> T {
-        self.runtime.block_on(call)
-    }
-
-    /// Calls AssumeRole, which has to fail. Explains the failure.
-    #[track_caller]
-    fn failure(&self) -> RoleFailure {
-        self.failure_with(None)
-    }
-
-    #[track_caller]
-    fn failure_with(&self, code: Option<MfaCode<'_>>) -> RoleFailure {
-        let (endpoint, base) = (endpoint(), self.session());
-        let name = "dev@laptop".parse().unwrap();
-        let input = AssumeRoleInput {
-            endpoint: &endpoint,
-            step: &self.step,
-            name: &name,
-            base: &base,
-            code,
-            is_clamped: false,
-        };
-        let Err(error) = self.run(sts::assume_role(&self.clients, input)) else { panic!("AWS allowed the call") };
-        let source = "work".parse().unwrap();
-        let failed = FailedAssumeRole {
-            error: &error,
-            endpoint: &endpoint,
-            step: &self.step,
-            session_name: "dev@laptop",
-            source: &source,
-            base: &base,
-            caller_arn: &self.base.arn,
-            caller_role: None,
-            mfa: self.mfa,
-        };
-        let failure = self.run(explain(&self.clients, &failed));
-        assert!(!format!("{failure:?} {}", error.body(&source)).contains(SECRET_ID));
-        failure
-    }
-
-    /// Applies a fix to the role, after which the call succeeds.
-    #[track_caller]
-    fn assert_fixed_by(&self, change: impl FnOnce(Role) -> Role) {
-        self.aws.update_role(ROLE, change);
-        let (endpoint, base, name) = (endpoint(), self.session(), "dev@laptop".parse().unwrap());
-        let input = AssumeRoleInput {
-            endpoint: &endpoint,
-            step: &self.step,
-            name: &name,
-            base: &base,
-            code: None,
-            is_clamped: false,
-        };
-        self.run(sts::assume_role(&self.clients, input)).unwrap();
-    }
-}
-
-fn step(role: &str) -> RoleStep {
-    RoleStep {
-        role: role.parse().unwrap(),
-        session_name: NameTemplate::new("dev@laptop", "", "", ""),
-        external_id: None,
-        duration: Duration::from_hours(1),
-        inputs: None,
-    }
-}
-
-fn endpoint() -> StsEndpoint {
-    let source = SourceConfig::plain(SourceKind::AwsProfile("work".to_owned()));
-    StsEndpoint { source, region: REGION.parse().unwrap(), sts: StsAddress::default() }
-}
 
 #[test]
 fn trust_policy_of_another_principal_shows_the_statement_to_add() {
@@ -163,7 +47,7 @@ fn external_id_missing_and_different() {
     let failure = account.failure();
     assert_eq!(failure.reason, RoleFailureReason::ExternalId);
     assert!(failure.cause.ends_with("requires another external id"), "{}", failure.cause);
-    assert!(failure.fix.unwrap().contains("external_id"));
+    assert!(failure.fix.unwrap().as_str().contains("external_id"));
     account.step.external_id = Some(SECRET_ID.parse().unwrap());
     account.assert_fixed_by(|role| role);
 }
@@ -173,7 +57,7 @@ fn mfa_required_by_the_trust_policy() {
     let account = Account::new(|role| role.trusts(USER).requires_mfa());
     let failure = account.failure();
     assert_eq!(failure.reason, RoleFailureReason::Mfa);
-    let fix = failure.fix.unwrap();
+    let fix = failure.fix.unwrap().to_string();
     assert!(fix.contains("mfa_serial") && fix.ends_with("rolecall login work"), "{fix}");
     let recent = Account::new(|role| role.trusts(USER).requires_mfa_within(Duration::from_hours(1)));
     assert_eq!(recent.failure().reason, RoleFailureReason::Mfa);
@@ -204,7 +88,7 @@ fn session_name_and_tag_that_the_trust_policy_requires() {
     let account = Account::new(|role| role.trusts(USER).requires_tag("team", "blue"));
     let failure = account.failure();
     assert_eq!(failure.reason, RoleFailureReason::SessionTags);
-    assert_eq!(failure.fix.as_deref(), Some("Set the tag \"team\" in tags of the profile."));
+    assert_eq!(failure.fix.as_ref().map(Hint::as_str), Some("Set the tag \"team\" in tags of the profile."));
 }
 
 #[test]
@@ -312,16 +196,19 @@ fn role_that_does_not_exist_suggests_one() {
     account.step = step("arn:aws:iam::111122223333:role/develoeprs");
     let failure = account.failure();
     assert_eq!((failure.reason, failure.trust_policy), (RoleFailureReason::RoleNotFound, TrustPolicyReading::NoRole));
-    assert_eq!(failure.fix.as_deref(), Some("Did you mean developers? Set role_arn of the profile."));
+    assert_eq!(failure.fix.as_ref().map(Hint::as_str), Some("Did you mean developers? Set role_arn of the profile."));
     // The role has another path.
     account.step = step("arn:aws:iam::111122223333:role/team/developers");
     let failure = account.failure();
     assert_eq!(failure.reason, RoleFailureReason::RoleNotFound);
-    assert!(failure.fix.unwrap().starts_with(&format!("Did you mean {ROLE}?")));
+    assert!(failure.fix.unwrap().as_str().starts_with(&format!("Did you mean {ROLE}?")));
     // Without the permission to list roles, there is no suggestion.
     account.aws.deny(USER, "iam:ListRoles");
     account.step = step("arn:aws:iam::111122223333:role/develoeprs");
-    assert_eq!(account.failure().fix.as_deref(), Some("Set role_arn of the profile to a role that exists."));
+    assert_eq!(
+        account.failure().fix.as_ref().map(Hint::as_str),
+        Some("Set role_arn of the profile to a role that exists.")
+    );
 }
 
 #[test]
@@ -350,7 +237,7 @@ fn role_of_another_account_needs_both_statements() {
         ["an administrator of the AWS account 444455556666", "an administrator of the AWS account 111122223333"]
     );
     assert_eq!(account.aws.calls(Op::GetRole), 0);
-    assert!(failure.fix.unwrap().contains("external id or MFA"));
+    assert!(failure.fix.unwrap().as_str().contains("external id or MFA"));
 }
 
 #[test]
@@ -370,7 +257,7 @@ fn credentials_that_aws_rejects_by_kind() {
     account.aws.expire_sessions(ROLE);
     let failure = account.failure();
     assert_eq!(
-        (failure.reason, failure.fix.as_deref()),
+        (failure.reason, failure.fix.as_ref().map(Hint::as_str)),
         (RoleFailureReason::CredentialsExpired, Some("rolecall login work"))
     );
     account.base = AccessKey { secret: "x".repeat(40), ..account.user.clone() };
@@ -394,35 +281,4 @@ fn duration_above_the_maximum_of_the_role() {
         failure.requests[0].commands,
         ["aws iam update-role --role-name developers --max-session-duration 7200"]
     );
-}
-
-const PROD: &str = "prod";
-
-/// Mints a token of the user, changes it, and lets STS check it.
-fn verified(account: &Account, cluster: &str, change: impl FnOnce(&str) -> String) -> Result<String, AwsErrorKind> {
-    let cluster: ClusterName = cluster.parse().unwrap();
-    let (region, now) = (REGION.parse().unwrap(), account.clients.now());
-    account.run(async {
-        let (session, of) = (account.session(), PROD.parse().unwrap());
-        let minted = token::mint(&session, &region, EndpointVariant::default(), &of, now).await.unwrap();
-        assert_eq!(minted.length(), minted.token.expose().len());
-        assert!(minted.length() <= token::MAX_TOKEN_LEN);
-        let changed = Secret::new(change(minted.token.expose()));
-        token::verify(&account.clients, &endpoint(), &changed, &cluster).await.map_err(|error| error.kind)
-    })
-}
-
-#[test]
-fn token_is_verified_by_sts_as_the_api_server_does() {
-    let account = Account::new(|role| role.trusts(USER));
-    assert_eq!(verified(&account, PROD, str::to_owned), Ok(USER.to_owned()));
-    let call = account.aws.log_of(Op::GetCallerIdentity).pop().unwrap();
-    assert_eq!(call.host, "sts.eu-west-1.amazonaws.com");
-    // A token is valid for one cluster.
-    assert_eq!(verified(&account, "staging", str::to_owned), Err(AwsErrorKind::CredentialsRejected));
-    assert_eq!(verified(&account, PROD, |_| "k8s-aws-v1.x".to_owned()), Err(AwsErrorKind::Rejected));
-    account.aws.remove_key(&account.user.id);
-    assert_eq!(verified(&account, PROD, str::to_owned), Err(AwsErrorKind::CredentialsRejected));
-    account.aws.fault(Op::GetCallerIdentity, rolecall_harness::Fault::Html);
-    assert_eq!(verified(&account, PROD, str::to_owned), Err(AwsErrorKind::InvalidResponse));
 }
