@@ -1,7 +1,7 @@
 //! `rolecall`: configures profiles, and is the exec credential plugin that kubectl runs.
 //!
 //! The C library calls `main` of this file directly. The runtime of the standard library would make 17 system calls before `rolecall token` begins, and
-//! read `/proc/self/maps`, for a message about an overflowed stack. The client needs two of its steps: this file ignores `SIGPIPE`, and
+//! read `/proc/self/maps`, for a message about an overflowed stack. The client needs two of its steps: this file handles signals, and
 //! [`rolecall::main`] opens closed standard streams.
 #![cfg_attr(not(test), no_main)]
 
@@ -14,12 +14,17 @@ mod entry {
 
     use nix::sys::signal::{SigHandler, Signal, signal};
 
+    extern "C" fn do_nothing(_: c_int) {}
+
     // SAFETY: no other symbol has this name: `no_main` keeps the compiler from writing one.
     #[unsafe(no_mangle)]
     extern "C" fn main(count: c_int, values: *const *const c_char) -> c_int {
         // A write to a pipe without a reader returns an error.
         // SAFETY: the handler is none of this program's functions, and no other thread runs yet.
         let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigIgn) };
+        // And so does one above the limit of a file's size (`ulimit -f`). Programs that this one starts have the default again.
+        // SAFETY: the handler does nothing.
+        let _ = unsafe { signal(Signal::SIGXFSZ, SigHandler::Handler(do_nothing)) };
         let argument = |at: usize| {
             // SAFETY: the C library passes an array of `count` strings, which nothing changes and which stay until the process ends.
             let value = unsafe { CStr::from_ptr(*values.add(at)) };

@@ -177,19 +177,14 @@ pub(crate) fn print_error(error: &CliError) {
 /// Prints help and version on standard output, and other errors of clap on standard error, with the prefix of all errors.
 /// Returns the exit code.
 pub(crate) fn print_usage_error(error: &clap::Error) -> u8 {
-    if !error.use_stderr()
-        && let Err(closed) = check_stdout()
-    {
-        print_error(&closed);
-        return closed.code();
+    let text = error.render().ansi().to_string();
+    if error.use_stderr() {
+        // A failed write cannot be reported.
+        let _ = anstream::stderr().write_all(text.replacen("error:", "rolecall:", 1).as_bytes());
+    } else if let Err(failed) = print(&text) {
+        print_error(&failed);
+        return failed.code();
     }
-    // A failed write cannot be reported.
-    let _ = if error.use_stderr() {
-        let text = error.render().ansi().to_string();
-        anstream::stderr().write_all(text.replacen("error:", "rolecall:", 1).as_bytes())
-    } else {
-        error.print()
-    };
     u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8)
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit_log::AuditLog;
@@ -34,6 +35,7 @@ use crate::system_events;
 use crate::watch;
 use rolecall_aws::client::Aws;
 use rolecall_core::clock::Clock;
+use rolecall_core::config::MAX_PROFILES;
 use rolecall_core::profile::LocalUser;
 
 /// Everything behind the socket: one service for each endpoint or group of endpoints.
@@ -263,6 +265,7 @@ impl Agent {
                 source_logins: source_logins(),
                 recovery: recovery.clone(),
                 clock: clock(),
+                draft_profiles: Semaphore::new(MAX_PROFILES),
             }),
             logout: LogoutService {
                 config: config(),

@@ -24,7 +24,8 @@ Options:
       --log-level <LEVEL>      How much to log; never holds secrets [default: ROLECALL_LOG_LEVEL, else info]
                                [possible values: error, warn, info, debug, trace]
       --detached               Leave the terminal's session
-      --once <COMMAND> <NAME>  Print one token, without a socket: `--once token NAME`
+      --once <COMMAND> <NAME>  Print one token, without a socket: `--once token NAME`; or the status of the
+                               configuration: `--once config check`
   -h, --help                   Print help
   -V, --version                Print version
 ";
@@ -32,7 +33,7 @@ Options:
 /// What the command line asks for.
 #[derive(Debug)]
 pub(crate) enum Parsed {
-    /// Run the daemon, or print one token.
+    /// Run the daemon, or print one token or the status of the configuration.
     Run(Box<Args>),
     /// Print this text.
     Print(String),
@@ -61,7 +62,7 @@ pub(crate) struct Args {
     pub(crate) program: Option<PathBuf>,
 }
 
-/// A word of `--once`: `token`, or a profile's name; both have the same syntax.
+/// A word of `--once`: `token`, `config`, `check`, or a profile's name; all have the same syntax.
 pub(crate) type Word = ProfileName;
 
 impl Args {

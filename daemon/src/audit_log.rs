@@ -30,6 +30,8 @@ const MAX_PENDING: usize = 1024;
 const MAX_BATCH: usize = 64;
 /// The pause after a failed write.
 const RETRY_PAUSE: Duration = Duration::from_secs(2);
+/// How often a file that cannot be written is opened again without a decision.
+const CHECK_INTERVAL: Duration = Duration::from_mins(1);
 /// How many refusals a minute are recorded. A client that is refused again and again must not push out what was allowed.
 const MAX_REFUSALS_A_MINUTE: u32 = 120;
 /// How many parents of a client are recorded.
@@ -133,8 +135,15 @@ impl AuditLog {
 /// once, so many requests a second need few writes and few lookups of processes.
 fn write_all(shared: &Shared, path: &Path) {
     let (mut file, mut syslog) = (None, Syslog::default());
+    // The status shows a log that cannot be opened before the first decision.
+    check(&mut file, path, &shared.queue);
     loop {
-        let mut records = complete(shared.queue.next(MAX_BATCH));
+        let entries = shared.queue.next(MAX_BATCH, CHECK_INTERVAL);
+        if entries.is_empty() {
+            check(&mut file, path, &shared.queue);
+            continue;
+        }
+        let mut records = complete(entries);
         let lines = loop {
             // More decisions may be lost while these wait for the disk.
             if let Some(first) = records.first_mut() {
@@ -153,6 +162,20 @@ fn write_all(shared: &Shared, path: &Path) {
             }
         }
         shared.queue.written();
+    }
+}
+
+/// Opens the file if it is not open.
+fn check(file: &mut Option<LogFile>, path: &Path, queue: &Queue) {
+    if file.is_some() {
+        return;
+    }
+    match LogFile::new(path, MAX_BYTES) {
+        Ok(log) => {
+            *file = Some(log);
+            queue.written();
+        }
+        Err(error) => queue.failed(&error.to_string()),
     }
 }
 
@@ -281,7 +304,8 @@ mod tests {
         assert!(written[0].parents.len() <= MAX_PARENTS);
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         let status = audit.status().unwrap();
-        assert_eq!((status.file.as_str(), status.lost, status.problem), (path.to_str().unwrap(), 0, None));
+        let expected = AuditStatus { file: path.to_str().unwrap().to_owned(), lost: 0, waiting: 0, problem: None };
+        assert_eq!(status, expected);
     }
 
     #[test]
@@ -309,13 +333,17 @@ mod tests {
         std::fs::create_dir(&path).unwrap();
         let audit = AuditLog::default();
         audit.open(path.clone());
-        audit.record(entry("first"));
+        // Before the first decision.
         wait_until(|| audit.status().unwrap().problem.is_some());
+        audit.record(entry("first"));
+        // The thread has taken it.
+        wait_until(|| audit.0.queue.is_writing());
         for number in 0..MAX_PENDING + 7 {
             audit.record(entry(&number.to_string()));
         }
         audit.flush(HANG_GUARD);
-        assert_eq!(audit.status().unwrap().lost, 7);
+        let status = audit.status().unwrap();
+        assert_eq!((status.lost, status.waiting), (7, MAX_PENDING as u64 + 1));
         std::fs::remove_dir(&path).unwrap();
         wait_until(|| audit.status().unwrap().problem.is_none());
         audit.flush(HANG_GUARD);

@@ -7,6 +7,7 @@ use std::ffi::{CString, OsString};
 use std::io;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+use nix::sys::signal::{SigHandler, Signal};
 use rolecall_protocol::location::SHELL_PREFIX;
 use rustix::io::{Errno, FdFlags, fcntl_getfd, fcntl_setfd};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
@@ -48,6 +49,8 @@ pub unsafe fn harden_process() -> Result<Hardened, HardenError> {
     setrlimit(Resource::Core, Rlimit { current: Some(limit), maximum: Some(limit) }).map_err(HardenError::Core)?;
     raise_file_limit();
     unblock_signals();
+    // SAFETY: the handler does nothing.
+    let _ = unsafe { nix::sys::signal::signal(Signal::SIGXFSZ, SigHandler::Handler(do_nothing)) };
     use_one_heap();
     #[allow(clippy::disallowed_methods)] // renames variables
     let found: Vec<_> = std::env::vars_os().collect();
@@ -62,6 +65,10 @@ pub unsafe fn harden_process() -> Result<Hardened, HardenError> {
     }
     Ok(Hardened { was_dumpable })
 }
+
+/// The handler of SIGXFSZ: a write above the limit of a file's size (`ulimit -f`) fails like any other, and does not end the process.
+/// A program that this process starts has the default again, which it would not have if the signal were ignored.
+extern "C" fn do_nothing(_: nix::libc::c_int) {}
 
 /// Closes the file descriptors that the process got from the one that started it, such as a lock or a pipe of a script: the
 /// daemon would hold them for days. Those of a restart and of a service manager stay.

@@ -20,7 +20,7 @@ use rolecalld::memory;
 use rolecalld::prompt_state;
 use rolecalld::server::socket::{self, BoundSocket, SocketClaim, SocketError};
 use rolecalld::server::socket_watch::socket_watch;
-use rolecalld::server::{Context, RESTART_TIMEOUT, Restart, Server, ServerEnd};
+use rolecalld::server::{self, Context, RESTART_TIMEOUT, Restart, Server, ServerEnd};
 use rolecalld::services::access::AccessSettings;
 use rolecalld::services::status::About;
 use sd_notify::NotifyState;
@@ -71,7 +71,11 @@ pub(crate) fn create_agent(args: &Args, about: About) -> anyhow::Result<Arc<Agen
     let (config, credentials) = location::aws_files()?;
     let clock = Clock::machine();
     let aws = Aws::new(AwsFiles { config, credentials, logins: location::aws_folder()? }, clock);
-    let agent = Agent::new(path, aws, local_user(), about);
+    Ok(Agent::new(path, aws, local_user(), about))
+}
+
+/// Opens the files that keep the lock, the decisions and the backups.
+pub(crate) fn open_state(agent: &Agent) {
     match location::state_folder() {
         Ok(folder) => {
             agent.lock.open(folder.join("lock.json"));
@@ -85,7 +89,6 @@ pub(crate) fn create_agent(args: &Args, about: About) -> anyhow::Result<Arc<Agen
         Ok(path) => agent.audit.log().open(path),
         Err(error) => tracing::warn!(%error, "no state folder, decisions are not recorded"),
     }
-    Ok(agent)
 }
 
 fn shown(path: &Path) -> String {
@@ -99,7 +102,8 @@ struct RestartInfo {
 }
 
 fn start(args: &Args, hardened: Hardened) -> anyhow::Result<()> {
-    // First, so that no other descriptor takes these numbers and none is inherited by a child.
+    server::check_file_limit()?;
+    // Before the agent, so that no other descriptor takes these numbers and none is inherited by a child.
     let (bound, snapshot, restarts) = match args.handover.as_ref().map(FdArgs::take).transpose()? {
         Some(state) => inherit(args, state)?,
         None => (bind(args)?, None, 0),
@@ -124,6 +128,7 @@ fn start(args: &Args, hardened: Hardened) -> anyhow::Result<()> {
         tracing::warn!(name, "ROLECALL_LOG_LEVEL ignored: it is not error, warn, info, debug or trace");
     }
     let agent = create_agent(args, About { socket: shown(&bound.path), log: log.map(shown), restarts })?;
+    open_state(&agent);
     create_config_folder(agent.config.path().parent().map(Into::into));
     // One thread serves: an answer takes microseconds, and a second thread would wake up for it too. What takes longer, such as
     // reading a configuration, runs in blocking threads. They are not parked: they end soon after their work, and wipe their
@@ -329,7 +334,10 @@ pub(crate) fn print(text: &str) -> ExitCode {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
+        Err(error) => {
+            print_error(&format!("rolecalld: cannot write to standard output: {error}"));
+            ExitCode::FAILURE
+        }
     }
 }
 

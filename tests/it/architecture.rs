@@ -177,6 +177,47 @@ fn unsafe_code_is_in_harden_main_and_what_macos_needs() {
     only_in("[unsafe(", &PRODUCT, &["client/src/main.rs"]);
 }
 
+/// Fault matrix row 56. `Debug` prints every field of a struct and of an enum's variant, so a field whose name says that it holds a
+/// secret has the type `Secret`, which prints a placeholder.
+#[test]
+fn field_with_the_name_of_a_secret_is_a_secret() {
+    const NAMES: [&str; 10] = [
+        "secret",
+        "token",
+        "passphrase",
+        "password",
+        "credential",
+        "private_key",
+        "entry_key",
+        "code",
+        "verifier",
+        "pin_value",
+    ];
+    const PLAIN: [&str; 7] = ["String", "Vec<u8>", "Box<str>", "Arc<str>", "Bytes", "&'a str", "OsString"];
+    let mut found = BTreeSet::new();
+    for (name, text) in PRODUCT.iter().flat_map(|folder| sources(folder)).filter(|(name, _)| !name.contains("test")) {
+        for line in text.lines().map(str::trim) {
+            let field =
+                line.trim_start_matches("pub(super) ").trim_start_matches("pub(crate) ").trim_start_matches("pub ");
+            let Some((field, kind)) = field.split_once(": ").filter(|_| line.ends_with(',') || line.ends_with(" }"))
+            else {
+                continue;
+            };
+            let is_name = field.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+            let kind = kind.trim_start_matches("Option<");
+            if is_name
+                && NAMES.iter().any(|word| field.contains(word))
+                && PLAIN.iter().any(|plain| kind.starts_with(plain))
+            {
+                found.insert(format!("{name}: {field}"));
+            }
+        }
+    }
+    // What only names a secret.
+    let expected: BTreeSet<String> = [].into_iter().collect();
+    assert_eq!(found, expected);
+}
+
 #[test]
 fn endpoint_paths_are_spelt_in_the_protocol() {
     // The other files have paths of the Kubernetes API, and of AWS Sign-In.

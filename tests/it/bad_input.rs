@@ -55,6 +55,57 @@ fn exec_info_of_dotnet_client_is_answered() {
     assert_eq!(said.json()["kind"], "ExecCredential");
 }
 
+/// Fault matrix row 33.
+#[test]
+fn json_of_unusual_form_is_rejected() {
+    let fixture = Fixture::new();
+    let post = |path: &str, body: &[u8]| {
+        let head = format!("POST /v1/{path} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
+        let answer = raw_bytes(&fixture, &[head.as_bytes(), body].concat());
+        answer.get(9..12).unwrap_or_default().to_owned()
+    };
+    let deep = |open: &str, close: &str| format!("{}{}", open.repeat(5_000), close.repeat(5_000));
+    let server = r#"{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1","spec":{"cluster":{"server":"https://a"}"#;
+    for path in [
+        "discover",
+        "lock",
+        "profiles/prod/access/list",
+        "profiles/prod/doctor",
+        "sources/work/login",
+        "profiles/prod/token",
+    ] {
+        for body in [
+            deep("[", "]"),
+            deep("{\"spec\":", "}"),
+            "[".repeat(10_000),
+            "\"".to_owned() + &"x".repeat(10_000),
+            "{\"a\":1".to_owned(),
+            "{} {}".to_owned(),
+            "[]".to_owned(),
+        ] {
+            assert_eq!(post(path, body.as_bytes()), "400", "{path}: {body:.20}");
+        }
+        assert_eq!(
+            post(path, b"{\"regions\":[\"\xff\xfe\"],\"passphrase\":\"\xff\",\"spec\":\"\xff\"}"),
+            "400",
+            "{path}: UTF-8"
+        );
+    }
+    // A field twice: one reader would take the first, another the last.
+    for (path, body) in [
+        ("discover", r#"{"regions":["eu-west-1"],"regions":["us-east-1"]}"#.to_owned()),
+        ("lock", r#"{"passphrase":"one","passphrase":"two"}"#.to_owned()),
+        ("unlock", r#"{"passphrase":"one","passphrase":"two"}"#.to_owned()),
+        ("sources/work/login", r#"{"renew":true,"renew":false}"#.to_owned()),
+        ("profiles/prod/token", format!("{server},\"cluster\":{{\"server\":\"https://b\"}}}}}}")),
+        ("profiles/prod/token", format!(r#"{},"spec":{{}}}}"#, server.to_owned() + "}")),
+        ("profiles/prod/token", server.replace("\"https://a\"", "\"https://a\",\"server\":\"https://b\"") + "}}"),
+    ] {
+        assert_eq!(post(path, body.as_bytes()), "400", "{body}");
+    }
+    assert_eq!(fixture.aws.calls(Op::AssumeRole), 0);
+}
+
 /// Fault matrix row 90.
 #[test]
 fn config_invalid_is_reported_and_last_valid_is_used() {
@@ -170,9 +221,13 @@ fn head_that_arrives_byte_by_byte_does_not_extend_its_deadline() {
 
 /// Sends bytes, and reads until the daemon closes the connection or the response is complete.
 fn raw(fixture: &Fixture, request: &str) -> String {
+    raw_bytes(fixture, request.as_bytes())
+}
+
+fn raw_bytes(fixture: &Fixture, request: &[u8]) -> String {
     let mut stream = UnixStream::connect(fixture.sandbox.runtime_dir().join("rolecall/agent.sock")).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    stream.write_all(request.as_bytes()).unwrap();
+    stream.write_all(request).unwrap();
     let mut answer = vec![0; 16 * 1024];
     let length = stream.read(&mut answer).unwrap();
     String::from_utf8_lossy(&answer[..length]).into_owned()

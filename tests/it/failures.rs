@@ -1,5 +1,10 @@
 //! Failures of AWS, and the messages that a user of kubectl reads.
 
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use rolecall_harness::{Cut, Fault, Op};
 
 use crate::fixture::{Fixture, ROLE};
@@ -175,6 +180,61 @@ fn missing_login_needs_the_user() {
     fixture.configure(&crate::fixture::PROD.replace("aws_profile = \"work\"", "aws_profile = \"sso\""));
     let line = fixture.token_error("prod", 5);
     assert_eq!(line, "rolecall: prod: source \"work\" needs a login. Run: rolecall login work");
+}
+
+/// Accepts connections until there is none for the rest of the test. Gives each the answer, and returns how many there were.
+fn serve_raw(answer: Vec<u8>) -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, count) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&count);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 8192]);
+            let _ = stream.write_all(&answer);
+            let _ = stream.shutdown(Shutdown::Write);
+            // Until the client closes it.
+            let _ = std::io::copy(&mut stream, &mut std::io::sink());
+        }
+    });
+    (address, count)
+}
+
+/// Fault matrix row 67. The answer chooses TLS 1.0 or 1.1, which the client has not offered.
+#[test]
+fn old_tls_version_is_rejected() {
+    for minor in [1, 2] {
+        let fixture = Fixture::new();
+        // ServerHello: the version, 32 random bytes, no session id, TLS_RSA_WITH_AES_128_CBC_SHA, no compression.
+        let hello = [&[3, minor][..], &[7; 32], &[0, 0, 0x2f, 0]].concat();
+        let handshake = [&[2, 0, 0, u8::try_from(hello.len()).unwrap()][..], &hello].concat();
+        let record = [&[22, 3, minor, 0, u8::try_from(handshake.len()).unwrap()][..], &handshake].concat();
+        let (address, count) = serve_raw(record);
+        fixture.sandbox.write_aws_profile("work", &fixture.user, &format!("https://{address}"));
+        let line = fixture.token_error("prod", 1);
+        assert!(line.contains("TLS"), "{line}");
+        let connections = count.load(Ordering::SeqCst);
+        assert!((1..=5).contains(&connections), "{connections} connections");
+    }
+}
+
+/// Fault matrix row 67. A redirect would take the signed request to another host, or out of TLS.
+#[test]
+fn redirect_is_not_followed() {
+    for status in ["301 Moved Permanently", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"] {
+        let fixture = Fixture::new();
+        let (elsewhere, elsewhere_count) = serve_raw(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".to_vec());
+        let answer = format!(
+            "HTTP/1.1 {status}\r\nlocation: http://{elsewhere}/\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+        );
+        let (address, count) = serve_raw(answer.into_bytes());
+        fixture.sandbox.write_aws_profile("work", &fixture.user, &format!("http://{address}"));
+        fixture.token_error("prod", 1);
+        assert_eq!(elsewhere_count.load(Ordering::SeqCst), 0, "{status}");
+        let connections = count.load(Ordering::SeqCst);
+        assert!((1..=5).contains(&connections), "{connections} connections");
+    }
 }
 
 /// Fault matrix row 67.

@@ -157,6 +157,37 @@ fn tokens_are_served_while_the_audit_log_cannot_be_written() {
     assert_eq!(results(&fixture.decisions(&["--profile", "prod"])), ["token allowed -"; 3]);
 }
 
+/// Fault matrix row 107. Before the first decision.
+#[test]
+fn status_names_an_audit_log_that_cannot_be_opened() {
+    let fixture = Fixture::configured();
+    fs::create_dir_all(fixture.audit_log()).unwrap();
+    fixture.rolecall(&["agent", "start"]).assert_ok();
+    let line = || {
+        let said = fixture.rolecall(&["status"]);
+        said.assert_ok().stdout.lines().find(|line| line.contains("audit log")).map(str::to_owned)
+    };
+    let shown = loop {
+        match line() {
+            Some(line) => break line,
+            None => std::thread::yield_now(),
+        }
+    };
+    let expected = format!(
+        "! the audit log {} cannot be written: Is a directory (os error 21). Run: rolecall doctor",
+        fixture.audit_log().display()
+    );
+    assert_eq!(shown, expected);
+    fixture.token().assert_ok();
+    while fixture.rolecall(&["status", "--json"]).json()["daemon"]["audit"]["waiting"] != 1 {
+        std::thread::yield_now();
+    }
+    let shown = line().unwrap();
+    assert!(shown.contains("; 1 decision not written yet. Run: "), "{shown}");
+    let doctor = fixture.rolecall(&["doctor", "-o", "json"]);
+    assert!(doctor.stdout.contains("\"audit_log_failed\""), "{}", doctor.stdout);
+}
+
 /// Fault matrix row 108.
 #[test]
 fn program_name_with_a_line_break_stays_in_one_line() {

@@ -249,12 +249,7 @@ fn ask(connection: &mut UnixStream, request: &str) -> Option<String> {
 fn bodies_of_a_gigabyte_are_refused_before_memory_is_used() {
     let fixture = Fixture::added();
     let pid = fixture.daemon_pid();
-    let peak = || {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
-    };
-    let before = peak();
+    let before = peak(pid);
     for path in ["profiles/prod/token", "config/check", "lock", "profiles/prod/access"] {
         for _ in 0..15 {
             let mut connection = UnixStream::connect(fixture.socket()).unwrap();
@@ -268,8 +263,66 @@ fn bodies_of_a_gigabyte_are_refused_before_memory_is_used() {
             assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 413", "{path}");
         }
     }
-    let grown = peak() - before;
+    let grown = peak(pid) - before;
     assert!(grown < 16 * 1024, "{grown} kB");
+}
+
+/// Returns the largest size that a process has had in memory, in kB.
+fn peak(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// Fault matrix rows 22 and 33. Configurations of the maximum size, eight at a time.
+#[test]
+fn large_drafts_need_at_most_64_mib() {
+    let fixture = Fixture::added();
+    let pid = fixture.daemon_pid();
+    let source = "[sources.s]\naws_profile = \"work\"\n";
+    let profile = |number: usize| {
+        format!(
+            "[profiles.p{number}]\ncluster = \"c{number}\"\nregion = \"us-east-1\"\nsource = \"s\"\ntags = {{ a{number} = \"x\", \
+             b = \"y\" }}\nrole_arn = \"arn:aws:iam::111122223333:role/r{number}\"\n"
+        )
+    };
+    let profiles = |count: usize| format!("{source}{}", (0..count).map(profile).collect::<String>());
+    let ca = format!("certificate_authority_data = \"{}\"\n", "A".repeat(3_000));
+    for (draft, expected) in [
+        ("[".repeat(8 << 20), "409"),
+        (format!("#{}", "a".repeat((8 << 20) - 1)), "409"),
+        (format!("a = \"{}\"", "\\n".repeat((4 << 20) - 8)), "409"),
+        (format!("a = [{}]", "1,".repeat(45_000)), "409"),
+        (format!("a = [{}]", "{b=1},".repeat(4_900)), "409"),
+        (format!("{}=1", vec!["a"; 90_000].join(".")), "409"),
+        ("a.b\n".repeat(1 << 21), "409"),
+        (profiles(20_000), "200"),
+        (format!("{}colour = 1\n", profiles(20_000)), "409"),
+        (format!("{source}{}", (0..2_500).map(|n| format!("{}{ca}", profile(n))).collect::<String>()), "409"),
+        (format!("{source}{}", (0..60_000).map(profile).collect::<String>()).split_at(8 << 20).0.to_owned(), "409"),
+    ] {
+        thread::scope(|scope| {
+            let callers: Vec<_> = (0..8).map(|_| scope.spawn(|| check_draft(&fixture, &draft))).collect();
+            let statuses: Vec<_> = callers.into_iter().map(|caller| caller.join().unwrap()).collect();
+            // Some may have waited too long for the others.
+            let is_expected = |status: &String| status == expected || status == "503";
+            assert!(statuses.iter().all(is_expected) && statuses.contains(&expected.to_owned()), "{statuses:?}");
+        });
+        assert!(peak(pid) < 64 << 10, "{} kB after {:.40}", peak(pid), draft);
+    }
+}
+
+/// Sends a configuration to `/v1/config/check` and returns the status of the response.
+fn check_draft(fixture: &Fixture, draft: &str) -> String {
+    let mut connection = UnixStream::connect(fixture.socket()).unwrap();
+    connection.set_read_timeout(Some(HANG_GUARD)).unwrap();
+    let head = format!("POST /v1/config/check HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", draft.len());
+    connection.write_all(head.as_bytes()).unwrap();
+    // The daemon may answer before the whole of it is sent.
+    let _ = connection.write_all(draft.as_bytes());
+    let mut answer = [0; 12];
+    connection.read_exact(&mut answer).unwrap();
+    String::from_utf8_lossy(&answer[9..]).into_owned()
 }
 
 /// Fault matrix rows 18 and 19.

@@ -32,6 +32,8 @@ mod cooldown;
 mod credentials;
 mod demo;
 mod doctor_causes;
+#[cfg(target_os = "linux")]
+mod dumps;
 mod entry_key;
 mod environment;
 mod exec;
@@ -48,6 +50,7 @@ mod includes;
 mod interrupted;
 mod keyring;
 mod keys;
+mod limits;
 mod lock;
 mod login;
 mod login_e2e;

@@ -64,6 +64,40 @@ fn config_path_and_check() {
 }
 
 #[test]
+fn config_check_of_another_file_leaves_no_daemon() {
+    let fixture = Fixture::configured();
+    let other = fixture.sandbox.home().join("other.toml");
+    let check = |text: &str| {
+        fs::write(&other, text).unwrap();
+        fixture.sandbox.run(fixture.sandbox.rolecall().args(["config", "check"]).env("ROLECALL_CONFIG", &other))
+    };
+    let is_running = || fixture.rolecall(&["agent", "status"]).code() == Some(0);
+    let valid = config(&fixture);
+    for is_started in [false, true] {
+        if is_started {
+            fixture.token().assert_ok();
+        }
+        let said = check(&valid);
+        assert_eq!(said.assert_ok().stdout, "✓ ~/other.toml is valid (1 profile)\n");
+        let note =
+            format!("rolecall: the agent uses {}: ~/other.toml is not in force\n", fixture.config_path().display());
+        assert_eq!(said.stderr, if is_started { note } else { String::new() });
+        let said = check(&valid.replace("cluster =", "clutser ="));
+        said.assert_code(1);
+        assert!(said.stderr.contains(&format!("{}:", other.display())), "{said}");
+        assert!(said.stderr.contains("unknown key \"clutser\""), "{said}");
+        fs::set_permissions(&other, fs::Permissions::from_mode(0o666)).unwrap();
+        let said =
+            fixture.sandbox.run(fixture.sandbox.rolecall().args(["config", "check"]).env("ROLECALL_CONFIG", &other));
+        said.assert_code(1);
+        fs::set_permissions(&other, fs::Permissions::from_mode(0o600)).unwrap();
+        assert_eq!(is_running(), is_started);
+    }
+    let status = fixture.rolecall(&["agent", "status", "--json"]).json();
+    assert_eq!(status["config"]["path"], fixture.config_path().display().to_string());
+}
+
+#[test]
 fn config_init_writes_a_new_file_only() {
     let fixture = Fixture::configured();
     let before = config(&fixture);

@@ -7,6 +7,7 @@ use std::os::unix::net::UnixListener;
 
 use rolecall_harness::{Fault, Gate, Op};
 
+use crate::files::skipped;
 use crate::fixture::{Fixture, HANG_GUARD, ROLE, error_line};
 
 #[test]
@@ -186,6 +187,49 @@ fn token_without_runtime_folder_runs_without_daemon() {
     );
 }
 
+/// Fault matrix row 14. A runtime folder on a read-only file system, and one without locks.
+#[test]
+fn token_without_usable_file_system_runs_without_daemon() {
+    let fixture = Fixture::configured();
+    let key = fixture.sandbox.entry_key("prod").unwrap();
+    let run = |program: &str, arguments: &[&str], expected: &str| {
+        let mut command = fixture.sandbox.command(program);
+        command.args(arguments).args(["rolecall", "token", "prod"]).env("ROLECALL_ENTRY_KEY", &key).current_dir("/");
+        let said = fixture.sandbox.run(&mut command);
+        said.assert_ok();
+        assert!(said.json()["status"]["token"].as_str().unwrap().starts_with("k8s-aws-v1."));
+        assert!(
+            said.stderr.contains(expected) && said.stderr.contains("answering without the daemon"),
+            "{}",
+            said.stderr
+        );
+        assert!(!fixture.socket().exists());
+    };
+    let runtime = fixture.sandbox.runtime_dir().display().to_string();
+    let mount = format!("mount -t tmpfs -o ro,mode=0700 tmpfs {runtime} && exec \"$@\"");
+    let is_possible = |program: &str, arguments: &[&str]| {
+        fixture
+            .sandbox
+            .command(program)
+            .args(arguments)
+            .arg("true")
+            .output()
+            .is_ok_and(|output| output.status.success())
+    };
+    // In a mount namespace of its own.
+    let arguments = ["-m", "sh", "-c", &mount, "sh"];
+    match is_possible("unshare", &arguments) {
+        true => run("unshare", &arguments, "Read-only file system"),
+        false => skipped("a read-only runtime folder: no file system can be mounted here"),
+    }
+    let trace = fixture.sandbox.root().join("tmp/trace").display().to_string();
+    let arguments = ["-f", "-o", &trace, "-e", "trace=flock", "-e", "inject=flock:error=ENOLCK"];
+    match is_possible("strace", &arguments) {
+        true => run("strace", &arguments, "No locks available"),
+        false => skipped("a file system without locks: strace is not installed, or may not trace"),
+    }
+}
+
 /// Fault matrix row 112.
 #[test]
 fn token_with_minimal_environment_succeeds() {
@@ -226,7 +270,7 @@ fn daemon_killed_at_start_is_started_once_more() {
     token().assert_ok();
 }
 
-/// Fault matrix rows 44 to 46.
+/// Fault matrix rows 44 to 46. The attach and the crash are in `dumps`.
 #[test]
 fn daemon_is_not_dumpable_and_limits_core_size() {
     let fixture = Fixture::configured();

@@ -107,7 +107,10 @@ pub struct AuditStatus {
     /// How many decisions are not in the log, since the start of the process.
     #[serde(default)]
     pub lost: u64,
-    /// Why the file cannot be written now.
+    /// How many decisions are not written yet.
+    #[serde(default)]
+    pub waiting: u64,
+    /// Why the file cannot be opened or written now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }

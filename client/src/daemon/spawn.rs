@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rolecall_protocol::location::LocationError;
-use rolecall_protocol::{StartupLine, location};
+use rolecall_protocol::{ConfigStatus, StartupLine, location};
 
 use crate::clock::Deadline;
 use crate::config_file;
@@ -24,6 +24,8 @@ use crate::output;
 const PROGRAM: &str = "rolecalld";
 /// The longest first line that is read, in bytes.
 const MAX_LINE_BYTES: usize = 4096;
+/// The longest status of a configuration that is read, in bytes: it has a line for each included file.
+const MAX_STATUS_BYTES: usize = 256 * 1024;
 
 /// Why the daemon could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +105,27 @@ pub(crate) fn spawn_daemon(socket: &Path, environment: &Environment, deadline: D
     parse_first_line(&read_first_line(ours, deadline)?)
 }
 
+/// Checks the configuration of this environment in a process of its own, which serves nothing. An error that the program reports is
+/// already on standard error.
+pub(crate) fn check_config(environment: &Environment, deadline: Deadline) -> Result<ConfigStatus, CliError> {
+    let program = find_daemon(environment)?;
+    let (ours, theirs) = output_channel(&program)?;
+    let mut command = daemon_command(&program, environment);
+    command.args(["--once", "config", "check"]).stdout(theirs);
+    let mut child = command.spawn().map_err(|cause| SpawnError::CannotRun { program, cause })?;
+    drop(command); // it holds our copy of the program's end
+    let line = read_line(ours, deadline, MAX_STATUS_BYTES);
+    if line.is_err() {
+        let _ = child.kill();
+    }
+    let ended = child.wait();
+    match serde_json::from_str(&line?) {
+        Ok(status) => Ok(status),
+        Err(_) if ended.is_ok_and(|status| !status.success()) => Err(CliError::silent(Exit::Failed as u8)),
+        Err(_) => Err(SpawnError::ExitedSilently.into()),
+    }
+}
+
 /// The command that runs the daemon's program: with its own environment, in the folder `/`, without input.
 pub(crate) fn daemon_command(program: &Path, environment: &Environment) -> Command {
     let mut command = Command::new(program);
@@ -138,11 +161,15 @@ pub(crate) fn output_channel(program: &Path) -> Result<(UnixStream, Stdio), Spaw
 }
 
 /// Reads the daemon's first line, without its end. Empty if the daemon exited without output.
-pub(crate) fn read_first_line(mut stream: UnixStream, deadline: Deadline) -> Result<String, SpawnError> {
+pub(crate) fn read_first_line(stream: UnixStream, deadline: Deadline) -> Result<String, SpawnError> {
+    read_line(stream, deadline, MAX_LINE_BYTES)
+}
+
+fn read_line(mut stream: UnixStream, deadline: Deadline, max_bytes: usize) -> Result<String, SpawnError> {
     let slow = SpawnError::NotReady(deadline.limit());
     let mut line = Vec::new();
     let mut chunk = [0; 512];
-    while !line.contains(&b'\n') && line.len() < MAX_LINE_BYTES {
+    while !line.contains(&b'\n') && line.len() < max_bytes {
         let Some(left) = deadline.remaining() else { return Err(slow) };
         if stream.set_read_timeout(Some(left)).is_err() {
             return Err(SpawnError::ExitedSilently);

@@ -18,17 +18,18 @@ const SECRET: &str = "c4n4ry/+";
 pub fn configuration(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let path = Path::new("config.toml");
-    let by_section = Config::parse_by_section(text);
+    let by_section = Config::parse_by_section(path, text);
     match (Config::parse_whole(path, text), by_section) {
-        (Ok((whole, _)), Some((by_section, _))) => assert_eq!(whole, by_section),
-        (Err(error), Some(_)) => panic!("read by section, but: {error}"),
-        (Err(error), None) => {
-            let shown = error.to_string();
-            assert!(!shown.chars().any(char::is_control), "{shown:?}");
-            assert!(!shown.contains(SECRET), "{shown}");
-            assert!(shown.len() < 1024, "{shown}");
+        (Ok((whole, _)), Ok((by_section, _))) => assert_eq!(whole, by_section),
+        (Err(error), Ok(_)) => panic!("read by section, but: {error}"),
+        (whole, Err(by_section)) => {
+            for error in whole.err().into_iter().chain([by_section]) {
+                let shown = error.to_string();
+                assert!(!shown.chars().any(char::is_control), "{shown:?}");
+                assert!(!shown.contains(SECRET), "{shown}");
+                assert!(shown.len() < 1024, "{shown}");
+            }
         }
-        (Ok(_), None) => {}
     }
 }
 

@@ -22,8 +22,8 @@ struct State {
     /// The path of the file; `None` until the log is opened.
     file: Option<String>,
     pending: VecDeque<Entry>,
-    /// Whether the thread has taken decisions that are not written yet.
-    is_writing: bool,
+    /// The decisions that the thread has taken and that are not written yet.
+    writing: usize,
     /// Dropped decisions that no record counts yet.
     uncounted: u64,
     /// All dropped decisions.
@@ -72,13 +72,23 @@ impl Queue {
         state.lost += 1;
     }
 
-    /// Waits for the next decisions, and returns all that there are, at most `limit`.
-    pub(super) fn next(&self, limit: usize) -> Vec<Entry> {
-        let is_empty = |state: &mut State| state.pending.is_empty();
-        let waited = self.changed.wait_while(self.state(), is_empty);
-        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
-        state.is_writing = true;
+    /// Waits for the next decisions, and returns all that there are, at most `limit`. While the log cannot be written, returns none
+    /// after `interval`.
+    pub(super) fn next(&self, limit: usize, interval: Duration) -> Vec<Entry> {
+        let mut state = self.state();
+        while state.pending.is_empty() {
+            if state.problem.is_none() {
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let (woken, waited) = self.changed.wait_timeout(state, interval).unwrap_or_else(PoisonError::into_inner);
+            if waited.timed_out() {
+                return Vec::new();
+            }
+            state = woken;
+        }
         let count = state.pending.len().min(limit);
+        state.writing = count;
         state.pending.drain(..count).collect()
     }
 
@@ -87,10 +97,10 @@ impl Queue {
         std::mem::take(&mut self.state().uncounted)
     }
 
-    /// Records that the decisions of the last [`Self::next`] are written.
+    /// Records that the log can be written, and that the decisions of the last [`Self::next`] are, if there were any.
     pub(super) fn written(&self) {
         let mut state = self.state();
-        state.is_writing = false;
+        state.writing = 0;
         if state.problem.take().is_some() {
             tracing::info!(lost = state.lost, "audit log is written again");
         }
@@ -114,13 +124,24 @@ impl Queue {
     /// Waits until everything is written, at most `limit`. Returns early while the log cannot be written.
     pub(super) fn wait_until_written(&self, limit: Duration) {
         self.wake();
-        let is_pending = |state: &mut State| (state.is_writing || !state.pending.is_empty()) && state.problem.is_none();
+        let is_pending =
+            |state: &mut State| (state.writing > 0 || !state.pending.is_empty()) && state.problem.is_none();
         drop(self.changed.wait_timeout_while(self.state(), limit, is_pending));
     }
 
     pub(super) fn status(&self) -> Option<AuditStatus> {
         let state = self.state();
-        Some(AuditStatus { file: state.file.clone()?, lost: state.lost, problem: state.problem.clone() })
+        Some(AuditStatus {
+            file: state.file.clone()?,
+            lost: state.lost,
+            waiting: (state.pending.len() + state.writing) as u64,
+            problem: state.problem.clone(),
+        })
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_writing(&self) -> bool {
+        self.state().writing > 0
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

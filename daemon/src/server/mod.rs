@@ -2,6 +2,7 @@
 //!
 //! A connection passes `accept → peer check → limits → hyper → route → endpoint`; each step may end it.
 
+mod body;
 mod endpoints;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
@@ -32,6 +33,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::agent::Agent;
 use crate::handover::Program;
+use body::LargeBodies;
 use peer::{AuthorizedStream, Peer};
 use places::{Place, Places};
 use response::HttpResponse;
@@ -46,12 +48,15 @@ const MAX_HEADERS: usize = 32;
 const MAX_CONNECTIONS: usize = 1024;
 /// Connections that stream events or login steps.
 const MAX_WATCHERS: usize = 32;
-/// Requests with a large body at the same time, from the body's first byte to the response (L4).
-const MAX_LARGE_REQUESTS: usize = 4;
 /// How long one write of a response may take (L1): a client that stops reading is disconnected.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// File descriptors that are reserved for AWS, files and children (L3).
 const RESERVED_FDS: u64 = 64;
+/// The file descriptors that the daemon needs: 24 without a request, [`MIN_CONNECTIONS`] and [`EXTRA_CONNECTIONS`], and some for
+/// AWS and files.
+const MIN_FDS: u64 = 48;
+/// Connections at the same time with few file descriptors.
+const MIN_CONNECTIONS: usize = 8;
 /// Connections beyond the places: those that get the response that there are too many, and those that lost their place and are
 /// not closed yet.
 const EXTRA_CONNECTIONS: usize = 8;
@@ -82,8 +87,7 @@ pub struct Context {
     pub restart: Option<Restart>,
     /// Limits streams, which must not use up all connections.
     watchers: Arc<Semaphore>,
-    /// Limits the memory for large bodies and what is parsed from them.
-    large_requests: Arc<Semaphore>,
+    large_bodies: LargeBodies,
 }
 
 /// What a restart needs.
@@ -233,8 +237,7 @@ impl Context {
     #[must_use]
     pub fn new(agent: Arc<Agent>, stop: CancellationToken, restart: Option<Restart>) -> Self {
         let watchers = Arc::new(Semaphore::new(MAX_WATCHERS));
-        let large_requests = Arc::new(Semaphore::new(MAX_LARGE_REQUESTS));
-        Self { agent, stop, leaving: CancellationToken::new(), restart, watchers, large_requests }
+        Self { agent, stop, leaving: CancellationToken::new(), restart, watchers, large_bodies: LargeBodies::new() }
     }
 
     async fn ending(&self) -> ServerEnd {
@@ -272,10 +275,33 @@ fn http_connection<S: AsyncRead + AsyncWrite + Unpin>(
         .serve_connection(TokioIo::new(stream), service)
 }
 
+/// The process may open too few files.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the limit of open files is {limit}, and the agent needs {MIN_FDS}: raise it where it is set (ulimit -n, LimitNOFILE)"
+)]
+pub struct FewDescriptors {
+    limit: u64,
+}
+
+/// Errors if the process may open fewer files than it needs to serve: it would start, and then accept no connection.
+pub fn check_file_limit() -> Result<(), FewDescriptors> {
+    match file_limit() {
+        limit if limit < MIN_FDS => Err(FewDescriptors { limit }),
+        _ => Ok(()),
+    }
+}
+
+fn file_limit() -> u64 {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
 /// Returns how many connections the file descriptors allow.
 fn capacity() -> usize {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
-    usize::try_from(limit.saturating_sub(RESERVED_FDS)).unwrap_or(MAX_CONNECTIONS).clamp(8, MAX_CONNECTIONS)
+    let limit = file_limit();
+    usize::try_from(limit.saturating_sub(RESERVED_FDS))
+        .unwrap_or(MAX_CONNECTIONS)
+        .clamp(MIN_CONNECTIONS, MAX_CONNECTIONS)
 }
 
 /// Adds a timeout to each write of a connection; hyper has timeouts for reads only.

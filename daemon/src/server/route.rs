@@ -1,25 +1,14 @@
 //! From a request to its handler: checks the protocol version, path, method and size, and enforces the timeout.
 
-use std::time::Duration;
-
-use bytes::Bytes;
-use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::header::{HOST, TRANSFER_ENCODING};
 use hyper::{Request, StatusCode};
 use rolecall_protocol::{Endpoint, ErrorBody, ErrorCode, Hint, PROTOCOL_HEADER, PROTOCOL_VERSION};
 
-use tokio::sync::SemaphorePermit;
-
 use super::peer::Peer;
 use super::places::Place;
 use super::response::{EndpointResponse, HttpResponse};
 use super::{Context, endpoints};
-
-/// How long a request's body may take to arrive (L1).
-const BODY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Larger bodies are read one after the other.
-const LARGE_BODY_BYTES: u64 = 16 * 1024;
 
 /// Handles one request.
 pub(super) async fn respond(context: &Context, peer: Peer, place: &Place, request: Request<Incoming>) -> HttpResponse {
@@ -30,7 +19,7 @@ pub(super) async fn respond(context: &Context, peer: Peer, place: &Place, reques
 }
 
 /// An error with its HTTP status.
-struct HttpError {
+pub(super) struct HttpError {
     status: StatusCode,
     body: ErrorBody,
 }
@@ -49,8 +38,7 @@ async fn handle(
         return Err(bad_request(StatusCode::METHOD_NOT_ALLOWED, "wrong method for this endpoint"));
     }
     let proof = endpoints::token::entry_proof(request.headers());
-    let _large = wait_for_large_requests(context, &request).await?;
-    let body = read_body(request, endpoint.max_body_bytes()).await?;
+    let body = context.large_bodies.read(request, &endpoint).await?;
     place.keep();
     let (client, audit) = (peer.client(), &context.agent.audit);
     // The handler records the result at the end of its stream.
@@ -80,22 +68,6 @@ fn check_head(request: &Request<Incoming>) -> Result<(), HttpError> {
     }
 }
 
-/// Waits until the daemon has memory for the request's body. The permit is held until the response.
-async fn wait_for_large_requests<'a>(
-    context: &'a Context,
-    request: &Request<Incoming>,
-) -> Result<Option<SemaphorePermit<'a>>, HttpError> {
-    if hyper::body::Body::size_hint(request.body()).lower() <= LARGE_BODY_BYTES {
-        return Ok(None);
-    }
-    match tokio::time::timeout(BODY_TIMEOUT, context.large_requests.acquire()).await {
-        Ok(permit) => Ok(permit.ok()),
-        Err(_) => Err(ErrorBody::new(ErrorCode::Unavailable, "the daemon reads other large requests")
-            .hint("Try again in a moment.")
-            .into()),
-    }
-}
-
 /// Rejects a client that names another version; `curl` names none.
 fn check_protocol(request: &Request<Incoming>) -> Result<(), HttpError> {
     match request.headers().get(PROTOCOL_HEADER) {
@@ -117,21 +89,6 @@ fn check_protocol(request: &Request<Incoming>) -> Result<(), HttpError> {
 fn is_path_only(request: &Request<Incoming>) -> bool {
     let uri = request.uri();
     uri.authority().is_none() && uri.query().is_none()
-}
-
-async fn read_body(request: Request<Incoming>, limit: usize) -> Result<Bytes, HttpError> {
-    let too_large = || bad_request(StatusCode::PAYLOAD_TOO_LARGE, &format!("the body is larger than {limit} bytes"));
-    // A body that announces too large a size is not read.
-    if hyper::body::Body::size_hint(request.body()).lower() > limit as u64 {
-        return Err(too_large());
-    }
-    let body = Limited::new(request.into_body(), limit);
-    match tokio::time::timeout(BODY_TIMEOUT, body.collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => Err(bad_request(StatusCode::BAD_REQUEST, "the body ended early")),
-        Err(_) => Err(bad_request(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")),
-    }
 }
 
 /// Returns the error of a request that exceeded its timeout. If STS calls wait for the rate limit, that is the cause.
@@ -157,7 +114,7 @@ fn timed_out(endpoint: &Endpoint, waiting: usize) -> ErrorBody {
     ErrorBody::new(ErrorCode::Timeout, message).hint(hint)
 }
 
-fn bad_request(status: StatusCode, message: &str) -> HttpError {
+pub(super) fn bad_request(status: StatusCode, message: &str) -> HttpError {
     HttpError { status, body: ErrorBody::new(ErrorCode::BadRequest, message) }
 }
 

@@ -210,15 +210,20 @@ impl ConfigService {
         default_session_name(&self.user)
     }
 
-    /// Resolves the profiles and sources of a draft.
-    pub(super) async fn resolve_draft(&self, text: String) -> Result<ResolvedConfig, AgentError> {
-        Ok(resolve(&self.parse(text).await?, &self.user))
-    }
-
-    /// Parses the text of a configuration without its included files.
-    async fn parse(&self, text: String) -> Result<Config, AgentError> {
-        let path = self.store.path().to_owned();
-        self.parse_with(move || Config::parse(&path, &text)).await
+    /// Parses a draft without its included files, and returns what `choose` takes of it. The rest of a large draft does not
+    /// stay in memory.
+    pub(super) async fn of_draft<T: Send + 'static>(
+        &self,
+        text: String,
+        choose: impl FnOnce(&Config, &LocalUser) -> T + Send + 'static,
+    ) -> Result<T, AgentError> {
+        let (path, user) = (self.store.path().to_owned(), self.user.clone());
+        self.parse_with(move || {
+            let config = Config::parse(&path, &text)?;
+            drop(text);
+            Ok(choose(&config, &user))
+        })
+        .await
     }
 
     /// Parses a configuration in a thread for blocking work, since it may be large.

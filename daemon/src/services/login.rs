@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rolecall_protocol::{ErrorBody, ErrorCode, Hint, LoginRequest, LoginStep, SourceName};
+use rolecall_protocol::{ErrorBody, ErrorCode, Hint, LoginRequest, LoginStep, ProfileName, SourceName};
 use tokio::sync::mpsc::Sender;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::config::{ConfigService, Profiles};
 use super::error::AgentError;
@@ -17,6 +18,7 @@ use rolecall_aws::source::Login;
 use rolecall_aws::sso::{SsoSession, SsoStep};
 use rolecall_core::clock::Clock;
 use rolecall_core::config::SourceConfig;
+use rolecall_core::profile::Profile;
 use rolecall_core::role_chain::RoleChain;
 
 /// How many things one login may need: a login, and a code for each role that needs its own.
@@ -35,14 +37,21 @@ pub struct LoginService {
     pub(crate) source_logins: Arc<SourceLogins>,
     pub(crate) recovery: Arc<Recovery>,
     pub(crate) clock: Clock,
+    /// Limits the profiles of drafts in memory: a login may take minutes.
+    pub(crate) draft_profiles: Semaphore,
+}
+
+/// The profiles of the configuration that has the source.
+struct LoginProfiles<'a> {
+    all: Arc<Profiles>,
+    _permit: Option<SemaphorePermit<'a>>,
 }
 
 /// One login in progress.
 struct LoginAttempt<'a> {
     service: &'a LoginService,
     name: &'a SourceName,
-    /// The profiles of the configuration that has the source.
-    profiles: Arc<Profiles>,
+    profiles: LoginProfiles<'a>,
     request: LoginRequest,
     steps: Sender<LoginStep>,
     /// Whether the user had to do something.
@@ -92,20 +101,35 @@ impl LoginService {
         &self,
         name: &SourceName,
         draft: Option<String>,
-    ) -> Result<(SourceConfig, Arc<Profiles>), AgentError> {
+    ) -> Result<(SourceConfig, LoginProfiles<'_>), AgentError> {
         self.lock.check_unlocked()?;
-        let Some(draft) = draft else { return Ok((self.config.source(name)?, self.config.profiles())) };
-        let draft = self.config.resolve_draft(draft).await?;
-        let source = draft.sources.get(name).cloned();
-        let unknown = || AgentError::unknown_source(name, draft.sources.keys());
-        Ok((source.ok_or_else(unknown)?, draft.profiles))
+        let Some(draft) = draft else {
+            return Ok((self.config.source(name)?, LoginProfiles { all: self.config.profiles(), _permit: None }));
+        };
+        let wanted = name.clone();
+        let of_draft = self.config.of_draft(draft, move |config, user| {
+            let Some(source) = config.sources.get(&wanted).cloned() else {
+                return Err(AgentError::unknown_source(&wanted, config.sources.keys()));
+            };
+            let of_source = config.profiles.iter().filter(|(_, profile)| profile.source == wanted);
+            let profile =
+                |(name, _): (&ProfileName, _)| Some((name.clone(), Arc::new(Profile::find(config, name, user)?)));
+            Ok((source, Arc::new(of_source.filter_map(profile).collect::<Profiles>())))
+        });
+        let (source, all) = of_draft.await??;
+        let permit = self.draft_profiles.try_acquire_many(u32::try_from(all.len()).unwrap_or(u32::MAX));
+        let permit = permit.map_err(|_| {
+            let busy = ErrorBody::new(ErrorCode::Throttled, "too many logins for new sources are in progress");
+            AgentError(busy.hint("End one of them: Ctrl-C in its terminal."))
+        })?;
+        Ok((source, LoginProfiles { all, _permit: Some(permit) }))
     }
 }
 
 impl LoginAttempt<'_> {
     async fn run(&mut self, source: &SourceConfig) -> Result<LoginStep, LastStep> {
         let service = self.service;
-        let (base, waiting) = service.source_logins.chains_to_log_in(&self.profiles, self.name, source);
+        let (base, waiting) = service.source_logins.chains_to_log_in(&self.profiles.all, self.name, source);
         // Another program may have logged in, and the watch may not have reported it yet.
         service.sessions.aws_files_changed();
         let mut bypasses_cache = false;
@@ -132,7 +156,7 @@ impl LoginAttempt<'_> {
             }
             None => None,
         };
-        let source = service.source_logins.source_status(&self.profiles, self.name, source);
+        let source = service.source_logins.source_status(&self.profiles.all, self.name, source);
         Ok(LoginStep::Done { source, arn, changed: self.changed })
     }
 

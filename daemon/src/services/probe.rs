@@ -11,6 +11,7 @@ use crate::keyring::Keyring;
 use crate::sessions::{Freshness, Sessions};
 use rolecall_aws::client::Aws;
 use rolecall_core::config::network::Network;
+use rolecall_core::profile::Profile;
 
 /// Tries profiles of drafts.
 pub struct ProbeService {
@@ -29,10 +30,15 @@ impl ProbeService {
     }
 
     async fn probe_unlocked(&self, name: &ProfileName, draft: String) -> Result<Probed, AgentError> {
-        let draft = self.config.resolve_draft(draft).await?;
-        let profile =
-            draft.profiles.get(name).ok_or_else(|| self.config.unknown_profile(name, draft.profiles.keys()))?;
-        let sessions = self.sessions_over(&draft.network);
+        let wanted = name.clone();
+        let of_draft = self.config.of_draft(draft, move |config, user| {
+            let profile = Profile::find(config, &wanted, user);
+            let profile = profile.ok_or_else(|| config.profiles.keys().cloned().collect::<Vec<_>>());
+            (profile, Arc::clone(&config.network))
+        });
+        let (profile, network) = of_draft.await?;
+        let profile = profile.map_err(|known| self.config.unknown_profile(name, known.iter()))?;
+        let sessions = self.sessions_over(&network);
         let mut freshness = Freshness::BypassCache;
         if profile.chain.needs_interactive_mfa() {
             // The user has given an MFA code for it, after which earlier failures do not count.

@@ -13,7 +13,7 @@ fn finding(audit: Option<&AuditStatus>) -> Checked {
     let name = "audit";
     let consequence = "Later, nothing shows which program got which token.";
     let problem = |checked: Checked| checked.consequence(consequence).fix(Hint::command("rolecall agent logs"));
-    let Some(AuditStatus { file, lost, problem: error }) = audit else {
+    let Some(AuditStatus { file, lost, problem: error, .. }) = audit else {
         return problem(Checked::warning(name, "no_audit_log", "the agent writes no audit log"));
     };
     match (error, lost) {
@@ -36,7 +36,7 @@ mod tests {
     fn finding_follows_the_audit_status() {
         let state = |lost, problem: Option<&str>| {
             let problem = problem.map(str::to_owned);
-            finding(Some(&AuditStatus { file: "/x".to_owned(), lost, problem })).state()
+            finding(Some(&AuditStatus { file: "/x".to_owned(), lost, waiting: 0, problem })).state()
         };
         assert_eq!(state(0, None), FindingState::Ok);
         assert_eq!(state(2, None), FindingState::Warning);

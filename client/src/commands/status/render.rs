@@ -2,7 +2,7 @@
 
 use jiff::{Timestamp, tz::TimeZone};
 use owo_colors::Style;
-use rolecall_protocol::{ProfileState, ProfileStatus, RoleArn, Status};
+use rolecall_protocol::{AuditStatus, ProfileState, ProfileStatus, RoleArn, Status, sanitize_for_terminal};
 
 use super::sources::{self, SourceReports};
 use crate::daemon::config_status;
@@ -59,9 +59,13 @@ pub(super) struct Blocks {
 }
 
 pub(super) fn blocks(status: &Status, now: Timestamp, zone: &TimeZone, screen: Screen) -> Blocks {
-    let lines =
-        [lock_lines(status, now, zone, screen), config_lines(status, now, zone, screen), clock_lines(status, screen)]
-            .concat();
+    let lines = [
+        lock_lines(status, now, zone, screen),
+        config_lines(status, now, zone, screen),
+        audit_lines(status, screen),
+        clock_lines(status, screen),
+    ]
+    .concat();
     let top: String = lines.into_iter().flat_map(|line| [line, "\n".to_owned()]).collect();
     if status.profiles.is_empty() {
         let (sources, urgent) = (String::new(), String::new());
@@ -102,6 +106,26 @@ fn config_lines(status: &Status, now: Timestamp, zone: &TimeZone, screen: Screen
     let includes = status.config.includes.iter().filter_map(|include| include.problem.as_ref());
     lines.extend(includes.flat_map(with_problem));
     lines
+}
+
+/// The line about an audit log that cannot be written, or misses decisions.
+fn audit_lines(status: &Status, screen: Screen) -> Vec<String> {
+    let Some(audit) = &status.daemon.audit else { return Vec::new() };
+    let AuditStatus { file, lost, waiting, problem } = audit;
+    let counted = |count: &u64, what: &str| match count {
+        0 => String::new(),
+        1 => format!("; 1 decision {what}"),
+        _ => format!("; {count} decisions {what}"),
+    };
+    let failing = match problem {
+        Some(cause) => {
+            format!("the audit log {file} cannot be written: {cause}{}", counted(waiting, "not written yet"))
+        }
+        None if *lost > 0 => format!("the audit log {file} is incomplete"),
+        None => return Vec::new(),
+    };
+    let text = format!("{failing}{}. Run: rolecall doctor", counted(lost, "lost"));
+    screen.paragraph(&format!("{} ", screen.warning()), &sanitize_for_terminal(&text), "")
 }
 
 /// The line about a wrong clock. Rolecall corrects it; the AWS CLI and TLS may fail.

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::included::IncludeContext;
 use super::trusted_file::{open, too_large, unreadable};
-use super::{Config, ConfigError, sections};
+use super::{Config, ConfigError, schema, sections};
 
 /// The size of a read. A file of 10,000 profiles has 3 MB.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -26,10 +26,13 @@ pub(super) fn load_with_context(path: &Path) -> Result<(Config, IncludeContext),
         return Ok((Config::default(), IncludeContext::default()));
     };
     let mut reader = BufReader::with_capacity(BUFFER_BYTES, file);
-    if let Some(config) = sections::read(&mut reader) {
-        return Ok(config);
+    match sections::read(path, &mut reader) {
+        Ok(config) => Ok(config),
+        Err(error) => {
+            let text = read_whole(reader).map_err(unreadable)?;
+            if schema::is_small(&text) { Config::parse_whole(path, &text) } else { Err(error) }
+        }
     }
-    Config::parse_whole(path, &read_whole(reader).map_err(unreadable)?)
 }
 
 /// The SHA-256 of a file.

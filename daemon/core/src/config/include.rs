@@ -8,14 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rolecall_protocol::{IncludePattern, IncludedPath, ProfileName, SourceName, included_paths};
+use rolecall_protocol::{IncludePattern, IncludedPath, MAX_CONFIG_BYTES, ProfileName, SourceName, included_paths};
 
 use super::file::{self, Digest};
 use super::included::{IncludeContext, IncludedFile, Origin, UserPin};
 use super::interner::Interner;
 use super::schema::{self, ProfileRules};
 use super::validate::unknown_source;
-use super::{Config, ConfigError, ProfileConfig, sections};
+use super::{Config, ConfigError, MAX_PROFILES, ProfileConfig, sections};
 
 /// The last valid text of each included file.
 #[derive(Debug, Default)]
@@ -96,7 +96,13 @@ pub fn parse(path: &Path, text: &str, home: &Path) -> Result<Loaded, ConfigError
 
 impl Loaded {
     fn of((config, context): (Config, IncludeContext), path: &Path, home: &Path, last: &mut LastValid) -> Self {
-        let mut merge = Merge { own: own_names(&config), config, context: &context, texts: BTreeMap::new() };
+        let mut merge = Merge {
+            own: own_names(&config),
+            config,
+            context: &context,
+            texts: BTreeMap::new(),
+            size: TotalSize::default(),
+        };
         let found = included_paths(&context.patterns, path, home);
         let includes = found.into_iter().map(|found| merge.include(found, last)).collect();
         last.0 = merge.texts;
@@ -121,6 +127,30 @@ struct Merge<'a> {
     context: &'a IncludeContext,
     /// The valid texts so far.
     texts: BTreeMap<PathBuf, Arc<str>>,
+    /// The size of the files so far.
+    size: TotalSize,
+}
+
+/// The size of all included files together.
+#[derive(Default)]
+struct TotalSize {
+    bytes: usize,
+    marks: usize,
+}
+
+impl TotalSize {
+    /// Adds a file. Errors if the files together are larger than the configuration may be.
+    fn add(&mut self, text: &str) -> Result<(), String> {
+        self.bytes += text.len();
+        self.marks += schema::count_marks(text);
+        if self.bytes > MAX_CONFIG_BYTES || self.marks > schema::MAX_MARKS {
+            let (bytes, marks) = (MAX_CONFIG_BYTES >> 20, schema::MAX_MARKS);
+            return Err(format!(
+                "is not used: the included files together have more than {bytes} MiB or {marks} marks"
+            ));
+        }
+        Ok(())
+    }
 }
 
 impl Merge<'_> {
@@ -146,21 +176,22 @@ impl Merge<'_> {
     }
 
     /// Reads and validates a file. An equal text shares the allocation of the one before.
-    fn read(&self, path: &Path, before: Option<&Arc<str>>) -> Result<(Arc<str>, IncludedFile), ConfigError> {
+    fn read(&mut self, path: &Path, before: Option<&Arc<str>>) -> Result<(Arc<str>, IncludedFile), ConfigError> {
         let text = file::read_text(path).map_err(|message| ConfigError::of_file(path, message))?;
         // An editor or a checkout may be at work.
         if text.is_empty() && before.is_some() {
             return Err(ConfigError::of_file(path, "is empty; to remove all its profiles, write a comment into it"));
         }
+        self.size.add(&text).map_err(|message| ConfigError::of_file(path, message))?;
         let contents = self.parse(path, &text)?;
         let text = before.filter(|before| ***before == *text).cloned().unwrap_or_else(|| text.into());
         Ok((text, contents))
     }
 
     fn parse(&self, path: &Path, text: &str) -> Result<IncludedFile, ConfigError> {
-        match sections::read_included(text, self.context) {
-            Some(contents) => Ok(contents),
-            None => parse_whole(path, text, self.context),
+        match sections::read_included(path, text, self.context) {
+            Err(_) if schema::is_small(text) => parse_whole(path, text, self.context),
+            parsed => parsed,
         }
     }
 
@@ -194,6 +225,8 @@ impl Merge<'_> {
                 self.config.origins.profiles.entry(name).or_insert_with(|| Origin::Overrides(Arc::clone(&origin)));
             } else if let Some(Origin::Included(first)) = self.config.origins.profiles.get(&name) {
                 conflicts.push((format!("profiles.{name}"), taken("profile", first)));
+            } else if self.config.profiles.len() == MAX_PROFILES {
+                conflicts.push((format!("profiles.{name}"), sections::too_many_profiles()));
             } else if usable.contains(&profile.source) {
                 let profile = with_pin(profile, self.context.pins.get(&name));
                 self.config.profiles.insert(name.clone(), profile);

@@ -50,6 +50,8 @@ pub const MFA_SESSION_RANGE: std::ops::RangeInclusive<Duration> = Duration::from
 pub const DEFAULT_MFA_SESSION: Duration = Duration::from_hours(12);
 /// The default template of the session name, which CloudTrail shows.
 pub const DEFAULT_SESSION_NAME: &str = "{user}@{host}";
+/// The limit of profiles, those of included files among them. A validated one needs up to 2 KB.
+pub const MAX_PROFILES: usize = 20_000;
 
 /// A valid configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -220,15 +222,15 @@ impl Config {
 
     /// Parses a configuration, and returns what its included files need. `path` is for the error only.
     pub(crate) fn parse_with_context(path: &Path, text: &str) -> Result<(Self, IncludeContext), ConfigError> {
-        match Self::parse_by_section(text) {
-            Some(parsed) => Ok(parsed),
-            None => Self::parse_whole(path, text),
+        match Self::parse_by_section(path, text) {
+            Err(_) if schema::is_small(text) => Self::parse_whole(path, text),
+            parsed => parsed,
         }
     }
 
-    /// Parses a configuration in little memory. `None` if it is invalid or has an unusual layout.
-    pub(crate) fn parse_by_section(text: &str) -> Option<(Self, IncludeContext)> {
-        sections::read(&mut Cursor::new(text))
+    /// Parses a configuration in little memory. Errors if it is invalid or has an unusual layout.
+    pub(crate) fn parse_by_section(path: &Path, text: &str) -> Result<(Self, IncludeContext), ConfigError> {
+        sections::read(path, &mut Cursor::new(text))
     }
 
     /// Parses a configuration as one document, which gives errors with line and key.

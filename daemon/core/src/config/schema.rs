@@ -25,7 +25,8 @@ pub(super) use error_text::line_of;
 use error_text::{line_at, one_line, shown_path, unknown_key};
 pub(super) use included::{RawIncluded, read_included};
 pub(super) use profile::{ApiServer, RawDefaults, RawPin, RawProfile};
-pub(super) use size::check_size;
+use size::check_size;
+pub(super) use size::{MAX_BYTES_AT_ONCE, MAX_MARKS, MAX_MARKS_AT_ONCE, count_marks, is_small, too_large_table};
 use source::RawMfa;
 pub(super) use source::{RawSource, valid_sources};
 use values::AbsolutePath;
@@ -180,7 +181,7 @@ pub(super) fn read(path: &Path, text: &str) -> Result<(RawShared, RawProfileSect
 }
 
 /// Parses the text of a file. Errors with line and key.
-fn deserialize<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
+pub(super) fn deserialize<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
     let fail = |error: &toml::de::Error, key: Option<String>, message: String| ConfigError {
         path: path.to_owned(),
         line: error.span().map(|span| line_at(text, span.start)),

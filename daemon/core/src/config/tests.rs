@@ -179,7 +179,7 @@ fn partition_follows_region_prefix() {
 /// Parsing section by section gives the same configuration as parsing the document, or `None`.
 #[test]
 fn sections_and_whole_document_agree() {
-    let in_sections = |text: &str| sections::read(&mut Cursor::new(text)).map(|(config, _)| config);
+    let in_sections = |text: &str| Config::parse_by_section(Path::new("config.toml"), text).map(|(config, _)| config);
     let whole = |text: &str| Config::parse_whole(Path::new("config.toml"), text).map(|(config, _)| config);
     let profile = "[profiles.audit]\ncluster = \"prod\"\nregion = \"eu-west-1\"\nsource = \"work\"\n";
     for text in [
@@ -190,18 +190,19 @@ fn sections_and_whole_document_agree() {
         &format!("\u{feff}{GOOD}"),
         // Sources and defaults may follow the profiles, and the order does not matter.
         &format!("{profile}{GOOD}# the end\n[sources.other]\naws_profile = \"other\""),
+        &GOOD.replace("\"x/y\"", "\"\"\"x/y\"\"\""),
+        &format!("{GOOD}session_name = \"\"\"dev\\\n\n   @x\"\"\" # the end\n{profile}"),
     ] {
         assert_eq!(in_sections(text).unwrap(), whole(text).unwrap(), "{text}");
     }
     for odd in [
         GOOD.replace("[profiles.self]", "  [profiles.self]").replace("[profiles.prod]", "  [profiles.prod]"),
         GOOD.replace("[profiles.self]", "[ profiles . self ]"),
-        GOOD.replace("\"x/y\"", "\"\"\"x/y\"\"\""),
         "[profiles]\naudit = { cluster = \"prod\", region = \"eu-west-1\", source = \"work\" }\n\
          [sources.work]\naws_profile = \"work\"\n"
             .to_owned(),
     ] {
-        assert_eq!(in_sections(&odd), None, "{odd}");
+        assert!(in_sections(&odd).is_err(), "{odd}");
         assert!(whole(&odd).is_ok(), "{odd}");
     }
     for wrong in [
@@ -213,7 +214,7 @@ fn sections_and_whole_document_agree() {
         GOOD.replace("[\"arn", "[\n[profiles.x]\n\"arn"),
         GOOD.replace("\"dev@{host}\"", "\"\"\"\n[sources.x]\n\"\"\""),
     ] {
-        assert_eq!(in_sections(&wrong), None, "{wrong}");
+        assert!(in_sections(&wrong).is_err(), "{wrong}");
         assert!(whole(&wrong).is_err(), "{wrong}");
     }
 }
@@ -284,9 +285,68 @@ fn lock_times_limits_and_no_default() {
 /// Fault matrix row 33.
 #[test]
 fn text_of_many_marks_is_refused_before_it_is_parsed() {
-    let tables = format!("a = [{}]", "{b=1},".repeat(50_000));
-    for text in ["[".repeat(2_000_000), "\n".repeat(2_000_000), tables] {
+    let tables = format!("a = [{}]", "{b=1},".repeat(6_000));
+    let large = "has a table of more than 1 MiB, 100000 marks or 5000 inline tables";
+    for (text, expected) in [
+        ("[".repeat(2_000_000), large),
+        ("\n".repeat(2_000_000), large),
+        (format!("#{}", "a".repeat(1 << 20)), large),
+        (format!("a = [{}]", "1,".repeat(200_000)), large),
+        (tables, large),
+        ("[profiles.x]\n".repeat(300_000), "has more than 1000000 marks"),
+    ] {
         let error = Config::parse(Path::new("/c"), &text).unwrap_err();
-        assert_eq!(error.message, "has more than 1000000 marks or 40000 inline tables");
+        assert_eq!(error.message, expected);
     }
+}
+
+/// Returns a configuration of many profiles, too large to be parsed at once.
+fn large() -> String {
+    let mut text = "[sources.work]\naws_profile = \"work\"\n".to_owned();
+    for number in 0..9_000 {
+        let keys = "cluster = \"prod\"\nregion = \"eu-west-1\"\nsource = \"work\"";
+        text.push_str(&format!("[profiles.p{number}]\n{keys}\n"));
+    }
+    assert!(!schema::is_small(&text));
+    text
+}
+
+/// Fault matrix row 92. A large file is never parsed as one document, and its errors have line and key too.
+#[test]
+fn error_in_a_large_file_has_line_and_key() {
+    let text = large();
+    let lines = text.lines().count();
+    assert_eq!(Config::parse(Path::new("config.toml"), &text).unwrap().profiles.len(), 9_000);
+    for (more, line, expected) in [
+        ("colour = \"red\"\n", 1, "profiles.p8999.colour: unknown key \"colour\""),
+        ("[lock]\n\nidle = \"soon\"\n", 3, "lock.idle: must be a duration"),
+        ("[sources.other]\n", 1, "sources.other: "),
+        (
+            "[profiles.p0]\ncluster = \"c\"\nregion = \"eu-west-1\"\nsource = \"wrok\"\n",
+            4,
+            "profiles.p0.source: unknown source",
+        ),
+        (
+            "[profiles.p0]\ncluster = \"c\"\nregion = \"eu-west-1\"\nsource = \"work\"\n",
+            1,
+            "profiles.p0: is there twice",
+        ),
+        ("[profiles.\n", 1, ""),
+        ("\n[profiles]\na = {}\n", 2, "profiles: each profile of a file with more than 100000 marks needs a table"),
+    ] {
+        let message = error(&format!("{text}{more}"));
+        let start = format!("config.toml:{}: {expected}", lines + line);
+        assert!(message.starts_with(&start), "{message} instead of {start}");
+    }
+}
+
+#[test]
+fn profiles_have_a_limit() {
+    let mut text = large();
+    for number in 9_000..=MAX_PROFILES {
+        let keys = "cluster = \"prod\"\nregion = \"eu-west-1\"\nsource = \"work\"";
+        text.push_str(&format!("[profiles.p{number}]\n{keys}\n"));
+    }
+    let message = error(&text);
+    assert!(message.ends_with("profiles.p20000: is one too many: the limit is 20000 profiles"), "{message}");
 }

@@ -3,21 +3,20 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rolecall_protocol::{AccessStep, Endpoint, ErrorBody, ErrorCode, ProfileName};
+use rolecall_protocol::{AccessStep, ErrorBody, ErrorCode, ProfileName};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::Sender;
 
-use super::ndjson;
+use super::{Origin, ndjson};
 use crate::server::Context;
 use crate::server::response::EndpointResponse;
 use crate::services::AgentError;
 use crate::services::access::AccessService;
-use crate::services::audit::Client;
 
 /// Plans or makes a change with the service function of the endpoint's name, and sends its steps.
 pub(super) fn change<R, F>(
     context: &Context,
-    origin: (&Endpoint, &Client),
+    origin: Origin<'_>,
     name: &ProfileName,
     body: &Bytes,
     make: impl FnOnce(Arc<AccessService>, ProfileName, R, Sender<AccessStep>) -> F,

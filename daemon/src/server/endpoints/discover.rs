@@ -3,19 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rolecall_protocol::{DiscoverRequest, Endpoint, ErrorBody, ErrorCode};
+use rolecall_protocol::{DiscoverRequest, ErrorBody, ErrorCode};
 
-use super::ndjson;
+use super::{Origin, ndjson};
 use crate::server::Context;
 use crate::server::response::EndpointResponse;
 use crate::services::AgentError;
-use crate::services::audit::Client;
 
-pub(super) fn handle(
-    context: &Context,
-    origin: (&Endpoint, &Client),
-    body: &Bytes,
-) -> Result<EndpointResponse, AgentError> {
+pub(super) fn handle(context: &Context, origin: Origin<'_>, body: &Bytes) -> Result<EndpointResponse, AgentError> {
     let request = if body.is_empty() { DiscoverRequest::default() } else { super::parse(body)? };
     let busy = ErrorBody::new(ErrorCode::Throttled, "too many searches are in progress");
     let busy = busy.hint("Wait until one of them has ended.");

@@ -3,17 +3,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rolecall_protocol::{DoctorRequest, Endpoint, ErrorBody, ErrorCode, ProfileName};
+use rolecall_protocol::{DoctorRequest, ErrorBody, ErrorCode, ProfileName};
 
-use super::ndjson;
+use super::{Origin, ndjson};
 use crate::server::Context;
 use crate::server::response::EndpointResponse;
 use crate::services::AgentError;
-use crate::services::audit::Client;
 
 pub(super) fn handle(
     context: &Context,
-    origin: (&Endpoint, &Client),
+    origin: Origin<'_>,
     name: &ProfileName,
     body: &Bytes,
 ) -> Result<EndpointResponse, AgentError> {

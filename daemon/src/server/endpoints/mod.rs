@@ -15,12 +15,22 @@ use bytes::Bytes;
 use rolecall_protocol::{Endpoint, EntryProof, ErrorBody, ErrorCode, LockRequest, Secret, Stopping};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::Context;
+use super::body::Body;
 use super::response::EndpointResponse;
 use crate::services::AgentError;
 use crate::services::access::{AccessService, lint};
 use crate::services::audit::Client;
+
+/// Where a request with a streamed result comes from.
+struct Origin<'a> {
+    endpoint: &'a Endpoint,
+    client: &'a Client,
+    /// Held until the end of the request.
+    memory: Option<OwnedSemaphorePermit>,
+}
 
 /// Calls the handler of an endpoint.
 pub(super) async fn handle(
@@ -28,9 +38,10 @@ pub(super) async fn handle(
     client: &Client,
     endpoint: &Endpoint,
     proof: &EntryProof,
-    body: Bytes,
+    body: Body,
 ) -> Result<EndpointResponse, AgentError> {
-    let agent = &context.agent;
+    let (agent, Body { bytes: body, memory }) = (&context.agent, body);
+    let origin = Origin { endpoint, client, memory };
     if let Some(name) = endpoint.cluster_access_profile() {
         agent.constraints.check_request(name, client.client_process()).await?;
     }
@@ -57,16 +68,24 @@ pub(super) async fn handle(
         Endpoint::Doctor(name) => doctor::handle(context, (endpoint, client), name, &body),
         Endpoint::AccessLint => json(lint(parse(&body)?).await),
         Endpoint::Discover => discover::handle(context, (endpoint, client), &body),
+        Endpoint::AccessGrant(name) => access::change(context, origin, name, &body, AccessService::grant),
+        Endpoint::AccessRevoke(name) => access::change(context, origin, name, &body, AccessService::revoke),
+        Endpoint::AccessRestore(name) => access::change(context, origin, name, &body, AccessService::restore),
+        Endpoint::AccessMigrate(name) => access::change(context, origin, name, &body, AccessService::migrate),
+        Endpoint::AccessRecover(name) => access::change(context, origin, name, &body, AccessService::recover),
+        Endpoint::Doctor(name) => doctor::handle(context, origin, name, &body),
+        Endpoint::AccessLint => json(lint(&parse(&body)?)),
+        Endpoint::Discover => discover::handle(context, origin, &body),
         Endpoint::Profile(name) => json(agent.status.profile(name)),
         Endpoint::Keys => json(agent.keys.keys().await),
         Endpoint::PutKey(name) => json(agent.keys.put_key(name, secret_json(body)?).await),
         Endpoint::RotateKey(name) => json(agent.keys.rotate_key(name).await),
         Endpoint::ForgetKey(name) => json(agent.keys.forget_key(name).await),
         Endpoint::Config => Ok(EndpointResponse::json(&agent.config.config_status())),
-        Endpoint::ConfigCheck => json(agent.config.config_check(text(&body)?).await),
+        Endpoint::ConfigCheck => json(agent.config.config_check(text(body)?).await),
         Endpoint::ConfigReload => Ok(EndpointResponse::json(&agent.config.config_reload().await)),
-        Endpoint::Probe(name) => json(agent.probe.probe(name, text(&body)?).await),
-        Endpoint::Login(name) => login::handle(context, (endpoint, client), name, body),
+        Endpoint::Probe(name) => json(agent.probe.probe(name, text(body)?).await),
+        Endpoint::Login(name) => login::handle(context, origin, name, body),
         Endpoint::Logout(name) => json(agent.logout.logout(name).await),
         Endpoint::Lock => {
             let request = if body.is_empty() { LockRequest::default() } else { secret_json(body)? };
@@ -96,8 +115,8 @@ fn json<T: Serialize>(result: Result<T, AgentError>) -> Result<EndpointResponse,
 }
 
 /// Reads a configuration.
-fn text(body: &Bytes) -> Result<String, AgentError> {
-    String::from_utf8(body.to_vec())
+fn text(body: Bytes) -> Result<String, AgentError> {
+    String::from_utf8(body.into())
         .map_err(|_| AgentError(ErrorBody::new(ErrorCode::ConfigInvalid, "the configuration is not UTF-8 text")))
 }
 

@@ -8,15 +8,15 @@ use bytes::Bytes;
 use futures_util::stream::unfold;
 use futures_util::{Stream, StreamExt as _};
 use http_body_util::channel::{self, Channel};
-use rolecall_protocol::{Endpoint, ErrorBody, ErrorCode};
+use rolecall_protocol::{ErrorBody, ErrorCode};
 use serde::Serialize;
 use tokio::sync::mpsc::{self, Sender};
 use tokio::time::timeout;
 
+use super::Origin;
 use crate::server::Context;
 use crate::server::response::{EndpointResponse, Never};
 use crate::services::AgentError;
-use crate::services::audit::Client;
 
 /// How long nothing is sent before an empty line follows. It shows the client that the daemon runs, and the daemon whether the
 /// client is connected.
@@ -48,7 +48,7 @@ pub(super) fn respond<D: Serialize + Send>(
 /// Errors with `busy` as [`respond`] does.
 pub(super) fn respond_with_steps<S, F>(
     context: &Context,
-    (endpoint, client): (&Endpoint, &Client),
+    Origin { endpoint, client, memory }: Origin<'_>,
     busy: ErrorBody,
     run: impl FnOnce(Sender<S>) -> F,
 ) -> Result<EndpointResponse, AgentError>
@@ -64,6 +64,7 @@ where
     let request = run(sender);
     tokio::spawn(async move {
         let result = request.await;
+        drop(memory);
         if let Some(request) = audited {
             agent.audit.decided(request, result.map(|()| None));
         }

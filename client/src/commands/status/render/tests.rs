@@ -210,6 +210,32 @@ fn render_problems_wrapped() {
     );
 }
 
+#[test]
+fn render_audit_log_problem() {
+    let line = |lost: u64, waiting: u64, problem: Option<&str>| {
+        let mut status = sample();
+        let problem = problem.map(str::to_owned);
+        status.daemon.audit = Some(AuditStatus { file: "/s/audit.jsonl".to_owned(), lost, waiting, problem });
+        let text = shown(&status, true, None);
+        text.lines().find(|line| line.contains("audit log")).map(str::to_owned)
+    };
+    assert_eq!(line(0, 3, None), None);
+    let failing = line(0, 0, Some("it is not a file\u{1b}[2J")).unwrap();
+    assert_eq!(
+        failing,
+        "! the audit log /s/audit.jsonl cannot be written: it is not a file\\u{1b}[2J. Run: rolecall doctor"
+    );
+    let failing = line(7, 1024, Some("No space left on device")).unwrap();
+    assert!(
+        failing.ends_with(
+            ": No space left on device; 1024 decisions not written yet; 7 decisions lost. Run: rolecall doctor"
+        ),
+        "{failing}"
+    );
+    let lost = line(1, 0, None).unwrap();
+    assert_eq!(lost, "! the audit log /s/audit.jsonl is incomplete; 1 decision lost. Run: rolecall doctor");
+}
+
 /// Sources in every state, and two profiles of one that waits for a login.
 fn signing_in() -> Status {
     let mut status = sample();

@@ -315,16 +315,33 @@ fn user_pin_belongs_to_an_included_profile() {
     assert_eq!(error(&many), "config.toml:1: include: has 17 paths, the limit is 16");
 }
 
+/// Fault matrix row 33. The texts of included files stay in memory.
+#[test]
+fn included_files_have_a_limit_together() {
+    let mut home = Home::new("include = [\"*.inc\"]\n");
+    for name in ["a", "b", "c"] {
+        let keys = "cluster = \"prod\"\nregion = \"eu-west-1\"\nsource = \"work\"";
+        let comment = "x".repeat(500_000);
+        let profiles = (0..6).map(|number| format!("[profiles.{name}{number}]\n{keys}\n#{comment}\n"));
+        home.write(
+            &format!("{name}.inc"),
+            &format!("[sources.work]\naws_profile = \"work\"\n{}", profiles.collect::<String>()),
+        );
+    }
+    let problems: Vec<_> = home.load().includes.into_iter().map(|include| include.problem.is_some()).collect();
+    assert_eq!(problems, [false, false, true]);
+}
+
 #[test]
 fn included_file_by_section_and_as_a_whole_agree() {
     let context = IncludeContext::default();
     for text in [TEAM, "", "# none", &TEAM.replace('\n', "\r\n")] {
-        let by_section = sections::read_included(text, &context).unwrap();
+        let by_section = sections::read_included(Path::new("team.toml"), text, &context).unwrap();
         let whole = parse_whole(Path::new("team.toml"), text, &context).unwrap();
         assert_eq!((by_section.sources, by_section.profiles), (whole.sources, whole.profiles), "{text}");
     }
     for bad in [format!("{TEAM}pin = \"off\"\n"), format!("{TEAM}[lock]\n"), format!("{TEAM}[included.a]\n")] {
-        assert!(sections::read_included(&bad, &context).is_none(), "{bad}");
+        assert!(sections::read_included(Path::new("team.toml"), &bad, &context).is_err(), "{bad}");
         assert!(parse_whole(Path::new("team.toml"), &bad, &context).is_err(), "{bad}");
     }
 }

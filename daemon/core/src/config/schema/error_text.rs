@@ -2,6 +2,7 @@
 
 use rolecall_protocol::similar_names;
 use serde_path_to_error::Segment;
+use toml::de::DeTable;
 
 use super::keys;
 
@@ -82,13 +83,12 @@ fn may_be_shown(table: &[&str], key: &str) -> bool {
 
 /// Returns the line of a dotted key, or of the nearest table above it. Parses the text again, so it is for errors only.
 pub(in crate::config) fn line_of(text: &str, key: &str) -> Option<usize> {
-    let document = text.parse::<toml_edit::Document<String>>().ok()?;
-    let mut item = document.as_item();
-    let mut start = None;
+    let document = DeTable::parse(text).ok()?;
+    let (mut table, mut start) = (Some(document.get_ref()), None);
     for part in key.split('.') {
-        let Some((found, value)) = item.as_table_like().and_then(|table| table.get_key_value(part)) else { break };
-        start = found.span().or_else(|| value.span()).map(|span| span.start).or(start);
-        item = value;
+        let Some((found, value)) = table.and_then(|table| table.get_key_value(part)) else { break };
+        start = Some(found.span().start);
+        table = value.get_ref().as_table();
     }
     start.map(|start| line_at(text, start))
 }
