@@ -298,7 +298,7 @@ fn large_drafts_need_at_most_64_mib() {
         ("a.b\n".repeat(1 << 21), "409"),
         (profiles(20_000), "200"),
         (format!("{}colour = 1\n", profiles(20_000)), "409"),
-        (format!("{source}{}", (0..2_500).map(|n| format!("{}{ca}", profile(n))).collect::<String>()), "409"),
+        (format!("{source}{}", (0..2_500).map(|n| profile(n) + &ca).collect::<String>()), "409"),
         (format!("{source}{}", (0..60_000).map(profile).collect::<String>()).split_at(8 << 20).0.to_owned(), "409"),
     ] {
         thread::scope(|scope| {

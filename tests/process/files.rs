@@ -296,7 +296,7 @@ fn kubeconfig_locked_by_kubectl_is_named_after_waiting() {
 }
 
 #[track_caller]
-fn no_leftovers(path: &std::path::Path) {
+fn no_leftovers(path: &Path) {
     let names: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["config"], "nothing but the file itself");
 }

@@ -22,7 +22,7 @@ fn source_of_aws_login_works_until_logout_then_hints() {
     token.assert_ok();
     fixture.api.username(token.json()["status"]["token"].as_str().unwrap()).unwrap();
     // After a logout elsewhere, the cached session is still served, but it cannot be renewed.
-    std::fs::remove_file(&file).unwrap();
+    fs::remove_file(&file).unwrap();
     let line = error_line(&fixture.rolecall(&["refresh", "prod"]), 5);
     assert!(line.starts_with(
         "rolecall: prod: the login of source \"work\" has expired. The current session stays valid until "
@@ -84,7 +84,7 @@ fn helper_without_its_variable_is_explained() {
     let line = error_line(&fixture.token(), 1);
     let expected = "the credential_process of AWS profile \"helped\": the command failed (exit status: 1); it printed: no backend, secret=";
     assert!(line.contains(expected) && line.contains("[environment] of config.toml"), "{line}");
-    let log = std::fs::read_to_string(fixture.sandbox.state_home().join("rolecall/daemon.log")).unwrap();
+    let log = fs::read_to_string(fixture.sandbox.state_home().join("rolecall/daemon.log")).unwrap();
     assert!(!log.contains("no backend"), "{log}");
     // A value in the configuration takes effect without a restart.
     fixture.write_config(&environment_config("[environment]\nset = { AWS_VAULT_BACKEND = \"pass\" }"));
@@ -105,7 +105,7 @@ fn helper_gets_passed_variables_also_after_a_restart() {
     run(&["token", "prod"]).assert_ok();
     let seen = fixture.sandbox.home().join("seen");
     let names = || -> Vec<String> {
-        let text = std::fs::read_to_string(&seen).unwrap();
+        let text = fs::read_to_string(&seen).unwrap();
         text.lines().filter_map(|line| Some(line.split_once('=')?.0.to_owned())).collect()
     };
     for (name, is_given) in [
@@ -118,7 +118,7 @@ fn helper_gets_passed_variables_also_after_a_restart() {
         assert_eq!(names().iter().any(|known| known == name), is_given, "{name}: {:?}", names());
     }
     run(&["agent", "restart"]).assert_ok();
-    std::fs::remove_file(&seen).unwrap();
+    fs::remove_file(&seen).unwrap();
     run(&["refresh", "prod"]).assert_ok();
     assert!(names().iter().any(|name| name == "AWS_VAULT_BACKEND"), "{:?}", names());
 }
@@ -133,7 +133,7 @@ fn daemon_started_by_hand_ignores_variables_of_the_shell() {
     let daemon = fixture.sandbox.spawn_daemon(&mut command);
     daemon.wait_ready(HANG_GUARD);
     fixture.token().assert_ok();
-    let text = std::fs::read_to_string(fixture.sandbox.home().join("seen")).unwrap();
+    let text = fs::read_to_string(fixture.sandbox.home().join("seen")).unwrap();
     assert!(!text.contains("UNLISTED") && !text.contains("HTTPS_PROXY") && !text.contains("ROLECALL_SHELL"), "{text}");
 }
 

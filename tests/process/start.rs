@@ -218,15 +218,17 @@ fn token_without_usable_file_system_runs_without_daemon() {
     };
     // In a mount namespace of its own.
     let arguments = ["-m", "sh", "-c", &mount, "sh"];
-    match is_possible("unshare", &arguments) {
-        true => run("unshare", &arguments, "Read-only file system"),
-        false => skipped("a read-only runtime folder: no file system can be mounted here"),
+    if is_possible("unshare", &arguments) {
+        run("unshare", &arguments, "Read-only file system");
+    } else {
+        skipped("a read-only runtime folder: no file system can be mounted here");
     }
     let trace = fixture.sandbox.root().join("tmp/trace").display().to_string();
     let arguments = ["-f", "-o", &trace, "-e", "trace=flock", "-e", "inject=flock:error=ENOLCK"];
-    match is_possible("strace", &arguments) {
-        true => run("strace", &arguments, "No locks available"),
-        false => skipped("a file system without locks: strace is not installed, or may not trace"),
+    if is_possible("strace", &arguments) {
+        run("strace", &arguments, "No locks available");
+    } else {
+        skipped("a file system without locks: strace is not installed, or may not trace");
     }
 }
 

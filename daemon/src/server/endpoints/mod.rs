@@ -54,27 +54,13 @@ pub(super) async fn handle(
         Endpoint::AccessList(name) => json(agent.access.list(name, parse(&body)?).await),
         Endpoint::AccessExplain(name) => json(agent.access.explain(name, parse(&body)?).await),
         Endpoint::AccessPolicies(name) => json(agent.access.policies(name).await),
-        Endpoint::AccessGrant(name) => access::change(context, (endpoint, client), name, &body, AccessService::grant),
-        Endpoint::AccessRevoke(name) => access::change(context, (endpoint, client), name, &body, AccessService::revoke),
-        Endpoint::AccessRestore(name) => {
-            access::change(context, (endpoint, client), name, &body, AccessService::restore)
-        }
-        Endpoint::AccessMigrate(name) => {
-            access::change(context, (endpoint, client), name, &body, AccessService::migrate)
-        }
-        Endpoint::AccessRecover(name) => {
-            access::change(context, (endpoint, client), name, &body, AccessService::recover)
-        }
-        Endpoint::Doctor(name) => doctor::handle(context, (endpoint, client), name, &body),
-        Endpoint::AccessLint => json(lint(parse(&body)?).await),
-        Endpoint::Discover => discover::handle(context, (endpoint, client), &body),
         Endpoint::AccessGrant(name) => access::change(context, origin, name, &body, AccessService::grant),
         Endpoint::AccessRevoke(name) => access::change(context, origin, name, &body, AccessService::revoke),
         Endpoint::AccessRestore(name) => access::change(context, origin, name, &body, AccessService::restore),
         Endpoint::AccessMigrate(name) => access::change(context, origin, name, &body, AccessService::migrate),
         Endpoint::AccessRecover(name) => access::change(context, origin, name, &body, AccessService::recover),
         Endpoint::Doctor(name) => doctor::handle(context, origin, name, &body),
-        Endpoint::AccessLint => json(lint(&parse(&body)?)),
+        Endpoint::AccessLint => json(lint(parse(&body)?).await),
         Endpoint::Discover => discover::handle(context, origin, &body),
         Endpoint::Profile(name) => json(agent.status.profile(name)),
         Endpoint::Keys => json(agent.keys.keys().await),
