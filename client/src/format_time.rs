@@ -147,7 +147,7 @@ mod tests {
         for name in [text(&pipe), format!(":{}", text(&pipe)), text(&path("large")), ":/dev/zero".into(), "/".into()] {
             assert!(leads_to_no_zone(OsStr::new(&name)), "{name}");
         }
-        for name in [text(&path("small")), text(&path("missing")), "".into(), "UTC".into(), "CET-1CEST".into()] {
+        for name in [text(&path("small")), text(&path("missing")), String::new(), "UTC".into(), "CET-1CEST".into()] {
             assert!(!leads_to_no_zone(OsStr::new(&name)), "{name}");
         }
     }

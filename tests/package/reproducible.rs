@@ -37,8 +37,8 @@ fn built_program_contains_no_path_of_the_builder() {
         let mut build = Command::new(repository().join("install/build.sh"));
         build.arg(program).env("CARGO", &cargo).env("CARGO_HOME", sandbox.root().join("cargo home"));
         sandbox.run(build.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS")).assert_ok();
-        let built = fs::read(target.join("libit.rlib")).unwrap();
-        let has = |text: &str| built.windows(text.len()).any(|window| window == text.as_bytes());
+        let library = fs::read(target.join("libit.rlib")).unwrap();
+        let has = |text: &str| library.windows(text.len()).any(|window| window == text.as_bytes());
         assert!(has("/registry/index/it/lib.rs") && has("/target/out/generated.rs"), "{program}");
         assert!(!has(sandbox.root().to_str().unwrap()), "{program}");
         fs::remove_file(target.join("libit.rlib")).unwrap();

@@ -305,7 +305,7 @@ fn large() -> String {
     let mut text = "[sources.work]\naws_profile = \"work\"\n".to_owned();
     for number in 0..9_000 {
         let keys = "cluster = \"prod\"\nregion = \"eu-west-1\"\nsource = \"work\"";
-        text.push_str(&format!("[profiles.p{number}]\n{keys}\n"));
+        writeln!(text, "[profiles.p{number}]\n{keys}").unwrap();
     }
     assert!(!schema::is_small(&text));
     text
@@ -345,7 +345,7 @@ fn profiles_have_a_limit() {
     let mut text = large();
     for number in 9_000..=MAX_PROFILES {
         let keys = "cluster = \"prod\"\nregion = \"eu-west-1\"\nsource = \"work\"";
-        text.push_str(&format!("[profiles.p{number}]\n{keys}\n"));
+        writeln!(text, "[profiles.p{number}]\n{keys}").unwrap();
     }
     let message = error(&text);
     assert!(message.ends_with("profiles.p20000: is one too many: the limit is 20000 profiles"), "{message}");
