@@ -42,7 +42,8 @@ pub(crate) fn open(sandbox: &Sandbox) -> Step {
     println!("{INTRODUCTION}");
     let mut shell = sandbox.command("bash");
     shell.env_remove("ROLECALL_LOG_LEVEL");
-    shell.env("SHELL", shell.get_program().to_owned());
+    let program = shell.get_program().to_owned();
+    shell.env("SHELL", program);
     inherit(&mut shell);
     shell.status().map_err(|error| format!("bash cannot be started: {error}"))?;
     Ok(())
@@ -65,19 +66,20 @@ fn inherit(shell: &mut Command) {
 
 /// Returns the kubeconfig of the user.
 fn kubeconfig(servers: &[ApiServer]) -> String {
-    let (mut clusters, mut contexts, mut users) = (String::new(), String::new(), String::new());
+    let (mut clusters, mut contexts, mut users) = (Vec::new(), Vec::new(), Vec::new());
     for ((name, region), server) in CLUSTERS.iter().zip(servers) {
         let arn = format!("arn:aws:eks:{region}:{ACCOUNT}:cluster/{name}");
         let (url, ca) = (server.url(), server.ca_base64());
-        clusters += &format!("- cluster:\n    certificate-authority-data: {ca}\n    server: {url}\n  name: {arn}\n");
-        contexts += &format!("- context:\n    cluster: {arn}\n    user: {arn}\n  name: {name}\n");
-        users += &format!(
+        clusters.push(format!("- cluster:\n    certificate-authority-data: {ca}\n    server: {url}\n  name: {arn}\n"));
+        contexts.push(format!("- context:\n    cluster: {arn}\n    user: {arn}\n  name: {name}\n"));
+        users.push(format!(
             "- name: {arn}\n  user:\n    exec:\n      apiVersion: client.authentication.k8s.io/v1beta1\n      args:\n      \
              - --region\n      - {region}\n      - eks\n      - get-token\n      - --cluster-name\n      - {name}\n      \
              - --output\n      - json\n      - --role-arn\n      - {ROLE}\n      command: aws\n      env:\n      \
              - name: AWS_PROFILE\n        value: work\n"
-        );
+        ));
     }
+    let [clusters, contexts, users] = [clusters, contexts, users].map(|entries: Vec<String>| entries.concat());
     format!(
         "apiVersion: v1\nkind: Config\npreferences: {{}}\ncurrent-context: prod\nclusters:\n{clusters}\
          - cluster:\n    server: https://127.0.0.1:1\n  name: kind # a cluster on this computer\n\
