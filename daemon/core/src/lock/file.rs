@@ -65,7 +65,7 @@ pub(super) fn write(path: &Path, kept: &StoredLock) -> io::Result<()> {
     replace(path, &text_of(kept)?)
 }
 
-/// Like [`write`], and on a full disk in place: the text fits into the file's block. A crash of the system can then damage the
+/// Like [`write()`], and on a full disk in place: the text fits into the file's block. A crash of the system can then damage the
 /// file, which locks the daemon. Without the fallback, a full disk would unlock a daemon that is killed.
 pub(super) fn save(path: &Path, kept: &StoredLock) -> io::Result<()> {
     let text = text_of(kept)?;
