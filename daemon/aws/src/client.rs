@@ -26,7 +26,7 @@ use crate::endpoints::{ActiveNetwork, EndpointUrls};
 use crate::error::{AwsError, AwsErrorKind};
 use crate::http;
 pub use crate::shared_config::AwsFiles;
-use crate::shared_config::{LastValid, NetworkSettings, SettingsError};
+use crate::shared_config::{LastValid, NetworkSettings, Reader, SettingsError};
 use rolecall_core::circuit_breaker::CircuitBreakers;
 use rolecall_core::clock::Clock;
 use rolecall_core::config::SourceConfig;
@@ -51,7 +51,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Creates clients for AWS. Clones share the network settings, the rate limit and the circuit breakers.
 #[derive(Debug, Clone)]
 pub struct Aws {
-    files: AwsFiles,
+    reader: Arc<Reader>,
     last_valid: Arc<LastValid>,
     active: Arc<ArcSwap<ActiveNetwork>>,
     calls: EndpointCalls<StsEndpoint, AwsError>,
@@ -75,7 +75,7 @@ impl Aws {
     fn with_active_client(files: AwsFiles, clock: Clock, http: SharedHttpClient, is_injected: bool) -> Self {
         let active = Arc::new(ArcSwap::from_pointee(ActiveNetwork::new(http, is_injected)));
         let calls = EndpointCalls::new(clock.clone());
-        Self { files, last_valid: Arc::default(), active, calls, clock }
+        Self { reader: Arc::new(Reader::new(files)), last_valid: Arc::default(), active, calls, clock }
     }
 
     /// Uses other network settings from the next call on. Closes all circuit breakers, because failures on the old network
@@ -167,8 +167,13 @@ impl Aws {
 
     /// The paths of AWS's own files.
     #[must_use]
-    pub const fn files(&self) -> &AwsFiles {
-        &self.files
+    pub fn files(&self) -> &AwsFiles {
+        self.reader.files()
+    }
+
+    /// Reads the content of AWS's own files.
+    pub(crate) fn shared_config(&self) -> &Reader {
+        &self.reader
     }
 
     /// The configured URL of a service; `None` if a client with this configuration calls the region's own endpoint.
@@ -179,7 +184,7 @@ impl Aws {
 
     /// The settings of an AWS profile for the path to AWS.
     pub(crate) async fn profile_network(&self, profile: &str) -> Result<Arc<NetworkSettings>, SettingsError> {
-        self.last_valid.load(&self.files, profile).await
+        self.last_valid.load(&self.reader, profile).await
     }
 
     /// The URL of a service, such as `signin`: that of `[endpoints]`, else that of the AWS profile.

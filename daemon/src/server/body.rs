@@ -10,7 +10,7 @@ use hyper::{Request, StatusCode};
 use rolecall_protocol::{Endpoint, ErrorBody, ErrorCode, MAX_CONFIG_BYTES};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::route::{HttpError, bad_request};
+use super::response::{HttpError, bad_request};
 
 /// How long a request's body may take to arrive (L1).
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);

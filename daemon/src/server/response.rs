@@ -29,6 +29,12 @@ pub(super) struct EndpointResponse {
     rejected: Option<RejectedIdentity>,
 }
 
+/// An error with its HTTP status.
+pub(super) struct HttpError {
+    status: StatusCode,
+    body: ErrorBody,
+}
+
 /// A secret body: hyper sends it without a copy, and it is wiped when it is sent.
 struct SecretBytes(Secret<Vec<u8>>);
 
@@ -86,5 +92,22 @@ impl EndpointResponse {
             headers.insert(UNAUTHORIZED_HEADER, HeaderValue::from_static(identity.as_str()));
         }
         response
+    }
+}
+
+pub(super) fn bad_request(status: StatusCode, message: &str) -> HttpError {
+    HttpError { status, body: ErrorBody::new(ErrorCode::BadRequest, message) }
+}
+
+impl From<ErrorBody> for HttpError {
+    fn from(body: ErrorBody) -> Self {
+        let status = StatusCode::from_u16(body.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Self { status, body }
+    }
+}
+
+impl From<HttpError> for EndpointResponse {
+    fn from(HttpError { status, body }: HttpError) -> Self {
+        Self::error(status, body)
     }
 }

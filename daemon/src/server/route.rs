@@ -7,21 +7,15 @@ use rolecall_protocol::{Endpoint, ErrorBody, ErrorCode, Hint, PROTOCOL_HEADER, P
 
 use super::peer::Peer;
 use super::places::Place;
-use super::response::{EndpointResponse, HttpResponse};
+use super::response::{EndpointResponse, HttpError, HttpResponse, bad_request};
 use super::{Context, endpoints};
 
 /// Handles one request.
 pub(super) async fn respond(context: &Context, peer: Peer, place: &Place, request: Request<Incoming>) -> HttpResponse {
     match handle(context, peer, place, request).await {
         Ok(response) => response.into_http(),
-        Err(HttpError { status, body }) => EndpointResponse::error(status, body).into_http(),
+        Err(error) => EndpointResponse::from(error).into_http(),
     }
-}
-
-/// An error with its HTTP status.
-pub(super) struct HttpError {
-    status: StatusCode,
-    body: ErrorBody,
 }
 
 async fn handle(
@@ -112,15 +106,4 @@ fn timed_out(endpoint: &Endpoint, waiting: usize) -> ErrorBody {
             .to_owned()
     };
     ErrorBody::new(ErrorCode::Timeout, message).hint(hint)
-}
-
-pub(super) fn bad_request(status: StatusCode, message: &str) -> HttpError {
-    HttpError { status, body: ErrorBody::new(ErrorCode::BadRequest, message) }
-}
-
-impl From<ErrorBody> for HttpError {
-    fn from(body: ErrorBody) -> Self {
-        let status = StatusCode::from_u16(body.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Self { status, body }
-    }
 }

@@ -32,6 +32,13 @@ pub struct AwsFiles {
     pub logins: PathBuf,
 }
 
+/// Reads the content of both files, one call at a time: large files take much memory.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    files: AwsFiles,
+    place: Arc<Semaphore>,
+}
+
 /// The content of both files. A file that does not exist is empty.
 pub struct SharedConfig {
     profiles: BTreeMap<String, Profile>,
@@ -41,6 +48,37 @@ pub struct SharedConfig {
     unused: Vec<Section>,
     config: Arc<Path>,
     credentials: Arc<Path>,
+}
+
+impl Reader {
+    pub(crate) fn new(files: AwsFiles) -> Self {
+        Self { files, place: Arc::new(Semaphore::new(1)) }
+    }
+
+    pub(crate) const fn files(&self) -> &AwsFiles {
+        &self.files
+    }
+
+    /// Reads both files and applies `query` to them, on a thread that may wait for the disk. The content is dropped before the
+    /// next call. Errors like [`SharedConfig::read`].
+    pub(crate) async fn query<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&SharedConfig) -> T + Send + 'static,
+    ) -> Result<T, FileError> {
+        // The semaphore is never closed.
+        let place = Arc::clone(&self.place).acquire_owned().await.ok();
+        let files = self.files.clone();
+        let result = tokio::task::spawn_blocking(move || {
+            // Held by the thread: the caller may leave before the files are read.
+            let _place = place;
+            SharedConfig::read(&files).map(|config| query(&config))
+        });
+        // The task ends early only if the daemon ends.
+        result.await.unwrap_or_else(|_| {
+            let problem = FileProblem::Io(std::io::ErrorKind::Interrupted);
+            Err(FileError { path: self.files.config.clone(), problem })
+        })
+    }
 }
 
 impl SharedConfig {
@@ -72,28 +110,6 @@ impl SharedConfig {
             profile.credentials = Some(section);
         }
         config
-    }
-
-    /// Reads both files and applies `query` to them, on a thread that may wait for the disk. One call at a time, because large files
-    /// take much memory; the content is dropped before the next call. Errors like [`Self::read`].
-    pub(crate) async fn query<T: Send + 'static>(
-        files: &AwsFiles,
-        query: impl FnOnce(&Self) -> T + Send + 'static,
-    ) -> Result<T, FileError> {
-        static ONE_AT_A_TIME: Semaphore = Semaphore::const_new(1);
-        let ended_early = || {
-            let problem = FileProblem::Io(std::io::ErrorKind::Interrupted);
-            FileError { path: files.config.clone(), problem }
-        };
-        let permit = ONE_AT_A_TIME.acquire().await.map_err(|_| ended_early())?;
-        let paths = files.clone();
-        let result = tokio::task::spawn_blocking(move || {
-            // Held by the thread: the caller may leave before the files are read.
-            let _permit = permit;
-            Self::read(&paths).map(|config| query(&config))
-        });
-        // The task ends early only if the daemon ends.
-        result.await.unwrap_or_else(|_| Err(ended_early()))
     }
 
     /// Sorts a section by its name. Of two sections for one name, such as `[profile a]` and `[profile "a"]`, the last counts.

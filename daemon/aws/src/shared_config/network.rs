@@ -8,7 +8,7 @@ use rolecall_protocol::aws_config::ini::Value;
 
 use super::file::FileError;
 use super::profile::{Profile, ProfileError};
-use super::{AwsFiles, SharedConfig};
+use super::{Reader, SharedConfig};
 
 /// The key of a service's URL.
 const ENDPOINT_KEY: &str = "endpoint_url";
@@ -117,10 +117,10 @@ impl LastValid {
     /// Loads the settings of a profile from the files, or returns the last valid ones if a file cannot be used. Errors without
     /// those, and if the files lack the profile. Errors, too, if the section that set an URL is gone and the credentials file
     /// still has the profile: the file may be half-written or the section misspelt. The next daemon accepts such files.
-    pub(crate) async fn load(&self, files: &AwsFiles, name: &str) -> Result<Arc<NetworkSettings>, SettingsError> {
+    pub(crate) async fn load(&self, reader: &Reader, name: &str) -> Result<Arc<NetworkSettings>, SettingsError> {
         let profile = name.to_owned();
         let of_profile = move |config: &SharedConfig| Some(NetworkSettings::of(config, config.profile(&profile)?));
-        let found = match SharedConfig::query(files, of_profile).await {
+        let found = match reader.query(of_profile).await {
             Ok(found) => found,
             Err(error) => {
                 let Some(last) = self.all().get(name).cloned() else { return Err(error.into()) };
@@ -128,6 +128,7 @@ impl LastValid {
                 return Ok(last);
             }
         };
+        let files = reader.files();
         let Some(settings) = found else {
             let files = format!("{} and {}", files.config.display(), files.credentials.display());
             return Err(ProfileError::new(name, format!("no longer in {files}")).into());

@@ -22,6 +22,10 @@ impl Files {
         SharedConfig::read(&self.paths).unwrap()
     }
 
+    fn reader(&self) -> Reader {
+        Reader::new(self.paths.clone())
+    }
+
     /// A text with the paths in short.
     pub(crate) fn shorten(&self, text: &str) -> String {
         text.replace(&format!("{}/", self.folder.path().display()), "")
@@ -125,15 +129,15 @@ fn network_settings_follow_the_services_section() {
 #[tokio::test]
 async fn last_valid_settings_stay_while_a_file_is_broken() {
     let files = Files::new("[profile a]\nendpoint_url = http://sts\n", "");
-    let last_valid = LastValid::default();
+    let (last_valid, reader) = (LastValid::default(), files.reader());
     let url = async || {
-        let settings = last_valid.load(&files.paths, "a").await;
+        let settings = last_valid.load(&reader, "a").await;
         settings.map(|settings| settings.url_of("sts").map(str::to_owned))
     };
     assert_eq!(url().await, Ok(Some("http://sts".to_owned())));
     std::fs::write(&files.paths.config, "[profile a\n").unwrap();
     assert_eq!(url().await, Ok(Some("http://sts".to_owned())));
-    assert!(matches!(last_valid.load(&files.paths, "other").await, Err(SettingsError::File(_))));
+    assert!(matches!(last_valid.load(&reader, "other").await, Err(SettingsError::File(_))));
     // The profile is gone: no call may go to the region's own endpoint instead.
     std::fs::write(&files.paths.config, "[profile b]\n").unwrap();
     assert!(matches!(url().await, Err(SettingsError::Profile(_))));
@@ -153,9 +157,10 @@ async fn last_valid_settings_stay_while_a_file_is_broken() {
 async fn query_holds_the_content_of_one_call_at_a_time() {
     use std::sync::atomic::{AtomicUsize, Ordering};
     let (files, open) = (Files::new("[profile a]\nregion = eu-west-1\n", ""), Arc::new(AtomicUsize::new(0)));
+    let reader = Arc::new(files.reader());
     let mut calls = tokio::task::JoinSet::new();
     for _ in 0..50 {
-        let (paths, open) = (files.paths.clone(), Arc::clone(&open));
+        let (reader, open) = (Arc::clone(&reader), Arc::clone(&open));
         calls.spawn(async move {
             let count = move |config: &SharedConfig| {
                 let others = open.fetch_add(1, Ordering::SeqCst);
@@ -163,7 +168,7 @@ async fn query_holds_the_content_of_one_call_at_a_time() {
                 open.fetch_sub(1, Ordering::SeqCst);
                 (others, config.profile_names().count())
             };
-            SharedConfig::query(&paths, count).await
+            reader.query(count).await
         });
     }
     assert!(calls.join_all().await.into_iter().all(|found| found == Ok((0, 1))));

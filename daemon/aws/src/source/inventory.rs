@@ -22,7 +22,7 @@ impl Sources {
     /// Returns the AWS profiles that give credentials, sorted by name. Leaves out those with a mistake, which an error names when
     /// they are used, and those with settings alone. Makes no call to AWS.
     pub async fn inventory(&self) -> Result<Vec<AwsProfileEntry>, SourceError> {
-        Ok(SharedConfig::query(self.aws.files(), entries).await?)
+        Ok(self.aws.shared_config().query(entries).await?)
     }
 }
 

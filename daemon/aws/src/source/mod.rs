@@ -218,7 +218,7 @@ impl Sources {
         read: impl FnOnce(&SharedConfig) -> T + Send + 'static,
     ) -> Result<T, SourceError> {
         let (files, name) = (self.aws.files().clone(), profile.to_owned());
-        let found = SharedConfig::query(self.aws.files(), move |config| match config.profile(&name) {
+        let found = self.aws.shared_config().query(move |config| match config.profile(&name) {
             Some(_) => Ok(read(config)),
             None => Err(Box::new(no_profile(&files, &name, config))),
         });
