@@ -51,7 +51,7 @@ fn add_logs_in_to_new_sso_source_then_writes_context() {
     assert_eq!(config(&fixture), before, "nothing is written before all checks pass");
     center.approve(&center.pending_user_codes()[0]);
     terminal.assert_exit(0, HANG_GUARD);
-    let said = terminal.text();
+    let said = terminal.unwrapped();
     for line in
         ["✓ source corp: logged in as arn:aws:", "✓ assumed arn:aws:", "✓ found cluster prod", "✓ added context prod"]
     {

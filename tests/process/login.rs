@@ -63,11 +63,8 @@ fn login_prompts_until_mfa_code_is_accepted() {
     terminal.wait_for_times(&question, 3, HANG_GUARD);
     terminal.type_text("654 321\n");
     terminal.assert_exit(0, HANG_GUARD);
-    let screen = terminal.screen();
-    assert!(
-        screen.replace('\n', "").contains(&format!("✓ source work: logged in as {ARN} (renewed automatically)")),
-        "{screen}"
-    );
+    let said = terminal.unwrapped();
+    assert!(said.contains(&format!("✓ source work: logged in as {ARN} (renewed automatically)")), "{said}");
     let codes: Vec<_> = fake.logins().iter().map(|body| body["code"].clone()).collect();
     assert_eq!(codes, [Value::Null, json!("111111"), json!("654321")]);
 }
@@ -154,7 +151,7 @@ fn login_without_browser_prints_the_page() {
         let variables: Vec<_> = variables.iter().copied().chain([("PATH", path.as_str())]).collect();
         let terminal = terminal(&sandbox, arguments, &variables);
         terminal.assert_exit(0, HANG_GUARD);
-        let said = terminal.text();
+        let said = terminal.unwrapped();
         assert!(said.contains("open this page in a browser, and confirm the code ABCD-EFGH there:"), "{said}");
         assert!(said.contains(PAGE) && !said.contains("opened"), "{said}");
     }

@@ -131,7 +131,7 @@ fn login_interrupted_in_one_client_continues_in_other() {
     assert_eq!(waiting.len(), 1);
     center.approve(&waiting[0]);
     other.assert_exit(0, HANG_GUARD);
-    assert!(other.text().contains("✓ source corp: logged in as arn:aws:"), "{}", other.text());
+    assert!(other.unwrapped().contains("✓ source corp: logged in as arn:aws:"), "{}", other.text());
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn browser_login_succeeds_and_logout_revokes_it() {
     let url = within(HANG_GUARD, || std::fs::read_to_string(&opened).ok().filter(|text| text.ends_with('\n'))).unwrap();
     Sso::browse(url.trim());
     terminal.assert_exit(0, HANG_GUARD);
-    let said = terminal.text();
+    let said = terminal.unwrapped();
     assert!(said.contains("✓ source corp: logged in as arn:aws:"), "{said}");
     fixture.token().assert_ok();
     let said = fixture.rolecall(&["logout", "corp"]);

@@ -58,7 +58,7 @@ fn plugin_yes_logs_in_and_prints_the_token() {
     let json: Value = serde_json::from_str(&plugin_output(&sandbox)).unwrap();
     assert_eq!(json["status"]["token"], TOKEN);
     assert!(
-        terminal.text().contains(&format!("rolecall: prod: logged in as {ARN} (renewed automatically)")),
+        terminal.unwrapped().contains(&format!("rolecall: prod: logged in as {ARN} (renewed automatically)")),
         "{}",
         terminal.text()
     );

@@ -98,8 +98,8 @@ impl Terminal {
         }
     }
 
-    /// Waits until the output contains `wanted`, with or without escape sequences. Panics with the output after
-    /// `limit` of real time, or as soon as the terminal is closed.
+    /// Waits until the output contains `wanted`, with or without escape sequences, or where the client has wrapped a line.
+    /// Panics with the output after `limit` of real time, or as soon as the terminal is closed.
     #[track_caller]
     pub fn wait_for(&self, wanted: &str, limit: Duration) {
         self.wait_for_times(wanted, 1, limit);
@@ -110,7 +110,8 @@ impl Terminal {
     pub fn wait_for_times(&self, wanted: &str, times: usize, limit: Duration) {
         let has = |bytes: &[u8]| {
             let raw = text(bytes);
-            plain(&raw).matches(wanted).count() >= times || raw.matches(wanted).count() >= times
+            let texts = [plain(&raw), unwrapped(&plain(&raw)), raw];
+            texts.iter().any(|text| text.matches(wanted).count() >= times)
         };
         self.process.wait_until(limit, |state| has(&state.stdout.bytes) || state.stdout.ended);
         let found = has(&self.process.state().stdout.bytes);
@@ -131,6 +132,11 @@ impl Terminal {
     /// Returns the output without escape sequences.
     pub fn text(&self) -> String {
         plain(&self.raw())
+    }
+
+    /// Returns the output without escape sequences and without the line breaks that the client adds where a line is full.
+    pub fn unwrapped(&self) -> String {
+        unwrapped(&self.text())
     }
 
     /// Returns the output with escape sequences.
@@ -192,6 +198,11 @@ impl std::fmt::Debug for ControllingSide {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("ControllingSide")
     }
+}
+
+/// Joins the lines that the client has wrapped: it indents the rest of a line.
+fn unwrapped(text: &str) -> String {
+    text.replace("\r\n", "\n").replace("\n  ", " ")
 }
 
 fn plain(raw: &str) -> String {
