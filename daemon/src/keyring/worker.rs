@@ -176,7 +176,10 @@ impl Default for KeyringWorker {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::{Pin, pin};
     use std::sync::mpsc;
+
+    use futures_util::poll;
 
     use super::*;
 
@@ -184,14 +187,37 @@ mod tests {
     /// Long enough for a call that returns immediately.
     const PATIENT: Duration = Duration::from_mins(1);
 
-    /// A keyring that hangs until the sender is dropped.
-    fn hanging() -> (mpsc::Sender<()>, impl FnMut(&mut Connected, &Cancel) -> Result<(), KeyringError> + Send + 'static)
-    {
-        let (open, gate) = mpsc::channel();
-        (open, move |_: &mut Connected, _: &Cancel| {
+    /// The timeout of a call that hangs, in the time of the runtime.
+    const TIMEOUT: Duration = Duration::from_secs(1);
+
+    /// A keyring that sends a message when it is called, and hangs until the other channel is closed.
+    fn hanging(
+        begun: mpsc::Sender<()>,
+        gate: mpsc::Receiver<()>,
+    ) -> impl FnMut(&mut Connected, &Cancel) -> Result<(), KeyringError> + Send + 'static {
+        move |_, _| {
+            begun.send(()).unwrap();
             let _ = gate.recv();
             Ok(())
-        })
+        }
+    }
+
+    /// Makes a call that hangs until the result is dropped, and lets it exceed its timeout once it has begun: a call that has
+    /// not begun never hangs.
+    async fn hang(worker: &KeyringWorker, requester: Requester) -> mpsc::Sender<()> {
+        let ((begun, begins), (open, gate)) = (mpsc::channel(), mpsc::channel());
+        let mut waiting = pin!(worker.call_within(TIMEOUT, requester, hanging(begun, gate)));
+        assert!(poll!(&mut waiting).is_pending());
+        begins.recv().unwrap();
+        time_out(waiting).await;
+        open
+    }
+
+    async fn time_out(waiting: Pin<&mut impl Future<Output = Result<(), KeyringError>>>) {
+        tokio::time::pause();
+        tokio::time::advance(TIMEOUT).await;
+        assert_eq!(waiting.await, Err(SILENT));
+        tokio::time::resume();
     }
 
     async fn seven(worker: &KeyringWorker, requester: Requester) -> Result<u32, KeyringError> {
@@ -201,8 +227,7 @@ mod tests {
     #[tokio::test]
     async fn silent_keyring_fails_programs_until_it_returns() {
         let worker = KeyringWorker::default();
-        let (open, call) = hanging();
-        assert_eq!(worker.call_within(Duration::ZERO, Requester::Program, call).await, Err(SILENT));
+        let open = hang(&worker, Requester::Program).await;
         assert_eq!(seven(&worker, Requester::Program).await, Err(SILENT));
         drop(open);
         worker.silence.subscribe().wait_for(|silence| !silence.is_silent).await.unwrap();
@@ -212,8 +237,7 @@ mod tests {
     #[tokio::test]
     async fn answer_to_a_user_ends_the_silence() {
         let worker = KeyringWorker::default();
-        let (_open, call) = hanging();
-        assert_eq!(worker.call_within(Duration::ZERO, Requester::Program, call).await, Err(SILENT));
+        let _open = hang(&worker, Requester::Program).await;
         assert_eq!(seven(&worker, Requester::User).await, Ok(7));
         assert_eq!(seven(&worker, Requester::Program).await, Ok(7));
     }
@@ -221,15 +245,15 @@ mod tests {
     #[tokio::test]
     async fn later_timeout_of_a_replaced_thread_is_no_silence() {
         let worker = KeyringWorker::default();
-        let (timeout, (_open, call), (_other, behind)) = (Duration::from_secs(9), hanging(), hanging());
-        let mut waiting = std::pin::pin!(worker.call_within(timeout, Requester::User, call));
-        assert!(futures_util::poll!(&mut waiting).is_pending());
-        assert_eq!(worker.call_within(Duration::ZERO, Requester::User, behind).await, Err(SILENT));
+        let ((begun, begins), (_open, gate)) = (mpsc::channel(), mpsc::channel());
+        let mut waiting = pin!(worker.call_within(TIMEOUT, Requester::User, hanging(begun, gate)));
+        assert!(poll!(&mut waiting).is_pending());
+        begins.recv().unwrap();
+        // Behind it, in the queue of the same thread.
+        let behind = worker.call_within(Duration::ZERO, Requester::User, |_, _| Ok(()));
+        assert_eq!(behind.await, Err(SILENT));
         assert_eq!(seven(&worker, Requester::User).await, Ok(7));
-        tokio::time::pause();
-        tokio::time::advance(timeout).await;
-        assert_eq!(waiting.await, Err(SILENT));
-        tokio::time::resume();
+        time_out(waiting).await;
         assert_eq!(seven(&worker, Requester::Program).await, Ok(7));
     }
 
@@ -237,10 +261,8 @@ mod tests {
     async fn stuck_threads_are_bounded() {
         let worker = KeyringWorker::default();
         let mut gates = Vec::new();
-        for _ in 0..2 * MAX_STUCK_THREADS {
-            let (open, call) = hanging();
-            gates.push(open);
-            assert_eq!(worker.call_within(Duration::ZERO, Requester::User, call).await, Err(SILENT));
+        for _ in 0..MAX_STUCK_THREADS {
+            gates.push(hang(&worker, Requester::User).await);
         }
         assert_eq!(seven(&worker, Requester::User).await, Err(SILENT));
         gates.clear();
