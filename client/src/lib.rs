@@ -51,6 +51,12 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
     }
 }
 
+/// Whether these are the arguments of the plugin that kubectl runs.
+#[must_use]
+pub fn is_plugin_call(arguments: &[OsString]) -> bool {
+    fast_path(arguments).is_some()
+}
+
 /// Runs every command except the fast path.
 fn command(arguments: Vec<OsString>) -> u8 {
     keep_files_accessible();

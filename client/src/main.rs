@@ -22,15 +22,18 @@ mod entry {
         // A write to a pipe without a reader returns an error.
         // SAFETY: the handler is none of this program's functions, and no other thread runs yet.
         let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigIgn) };
-        // And so does one above the limit of a file's size (`ulimit -f`). Programs that this one starts have the default again.
-        // SAFETY: the handler does nothing.
-        let _ = unsafe { signal(Signal::SIGXFSZ, SigHandler::Handler(do_nothing)) };
         let argument = |at: usize| {
             // SAFETY: the C library passes an array of `count` strings, which nothing changes and which stay until the process ends.
             let value = unsafe { CStr::from_ptr(*values.add(at)) };
             OsStr::from_bytes(value.to_bytes()).to_owned()
         };
         let arguments: Vec<OsString> = (0..usize::try_from(count).unwrap_or(0)).map(argument).collect();
+        if !rolecall::is_plugin_call(&arguments) {
+            // And so does one above the limit of a file's size (`ulimit -f`). Programs that this one starts have the default again.
+            // The plugin writes to no file.
+            // SAFETY: the handler does nothing, and no other thread runs yet.
+            let _ = unsafe { signal(Signal::SIGXFSZ, SigHandler::Handler(do_nothing)) };
+        }
         c_int::from(rolecall::main(arguments))
     }
 }
