@@ -10,7 +10,7 @@ use super::process::ChildProcess;
 
 /// How long a pipe may stay open after the program has ended. A pipe that stays open longer is held by a process that
 /// the program started, which is a bug in a background daemon.
-const PIPE_CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+const PIPE_CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How often [`within`] calls its probe.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
@@ -28,7 +28,7 @@ pub struct Output {
     pub stderr: String,
     /// Time from before the start until the exit status was known.
     pub elapsed: Duration,
-    /// Whether a process that the program started still held stdout or stderr two seconds after its end.
+    /// Whether a process that the program started still held stdout or stderr ten seconds after its end.
     pub pipes_left_open: bool,
 }
 

@@ -1,11 +1,13 @@
 //! A child process whose output and end can be waited for without polling.
 
 use std::io::{self, Read, Write as _};
+use std::os::fd::AsFd;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use super::signals;
@@ -51,15 +53,16 @@ impl ChildProcess {
             // A child may end without reading its stdin.
             thread::spawn(move || drop(stdin.write_all(&input)));
         }
-        Ok(Self::watch(child, stdout, stderr))
+        let process = Self::watch(child, stdout);
+        read(&process.shared, stderr, |state| &mut state.stderr);
+        Ok(process)
     }
 
-    /// Watches a child that was started already, and its output.
-    pub(crate) fn watch(child: Child, stdout: impl Read + Send + 'static, stderr: impl Read + Send + 'static) -> Self {
+    /// Watches a child that was started already, and its stdout.
+    pub(crate) fn watch(child: Child, stdout: impl Read + AsFd + Send + 'static) -> Self {
         let pid = Pid::from_child(&child);
         let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new() });
         read(&shared, stdout, |state| &mut state.stdout);
-        read(&shared, stderr, |state| &mut state.stderr);
         reap(&shared, child, pid);
         Self { pid, shared }
     }
@@ -108,15 +111,25 @@ impl Shared {
     }
 }
 
-fn read(shared: &Arc<Shared>, mut pipe: impl Read + Send + 'static, stream: fn(&mut ProcessState) -> &mut Stream) {
+/// Waits without the lock and reads with it: whoever has the lock and finds nothing in the pipe has all that was written.
+fn read(
+    shared: &Arc<Shared>,
+    mut pipe: impl Read + AsFd + Send + 'static,
+    stream: fn(&mut ProcessState) -> &mut Stream,
+) {
     let shared = Arc::clone(shared);
     thread::spawn(move || {
         let mut buffer = [0; 8192];
-        loop {
-            match pipe.read(&mut buffer) {
-                Ok(0) | Err(_) => return shared.change(|state| stream(state).ended = true),
-                Ok(length) => shared.change(|state| stream(state).bytes.extend_from_slice(&buffer[..length])),
-            }
+        let mut ended = false;
+        while !ended {
+            while let Err(rustix::io::Errno::INTR) = poll(&mut [PollFd::new(&pipe, PollFlags::IN)], None) {}
+            shared.change(|state| match pipe.read(&mut buffer) {
+                Ok(0) | Err(_) => {
+                    ended = true;
+                    stream(state).ended = true;
+                }
+                Ok(length) => stream(state).bytes.extend_from_slice(&buffer[..length]),
+            });
         }
     });
 }

@@ -2,12 +2,14 @@
 
 use std::io::{self, Read, Write as _};
 use std::num::NonZero;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::process::{Command, ExitStatus};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pty_process::Size;
 use pty_process::blocking::{Command as PtyCommand, Pty};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
 
 use super::output::text;
@@ -58,7 +60,7 @@ impl Terminal {
             Err(error) => panic!("cannot start {line}: {error}"),
         };
         let pty = Arc::new(ControllingSide(pty));
-        let process = ChildProcess::watch(child, Reader(Arc::clone(&pty)), io::empty());
+        let process = ChildProcess::watch(child, Reader(Arc::clone(&pty)));
         Self { process, pty, size: Mutex::new(SIZE), command: line }
     }
 
@@ -154,13 +156,14 @@ impl Terminal {
         self.process.state().status.is_none()
     }
 
-    /// Waits for the end of the program. Panics with the output after `limit` of real time.
+    /// Waits for the end of the program and for all that it has written. A process that it left in the background may write
+    /// more. Panics with the output after `limit` of real time.
     #[track_caller]
     pub fn wait_exit(&self, limit: Duration) -> ExitStatus {
         let ended = self.process.wait_until(limit, |state| state.status.is_some());
         assert!(ended, "still running after {limit:?}: {}", self.report());
-        // The last output may still be in the terminal; a background process may keep the terminal open for longer.
-        self.process.wait_until(Duration::from_secs(2), |state| state.stdout.ended);
+        let is_drained = self.process.wait_until(limit, |state| state.stdout.ended || !self.pty.has_output());
+        assert!(is_drained, "output is left in the terminal after {limit:?}: {}", self.report());
         self.process.state().status.expect("the program has ended")
     }
 
@@ -187,10 +190,25 @@ impl Terminal {
     }
 }
 
+impl ControllingSide {
+    /// Whether the terminal has output that is not read yet.
+    fn has_output(&self) -> bool {
+        let mut polled = [PollFd::new(&self.0, PollFlags::IN)];
+        poll(&mut polled, Some(&Timespec::default())).is_ok() && polled[0].revents().contains(PollFlags::IN)
+    }
+}
+
 impl Read for Reader {
-    /// On Linux, EIO marks the end: no process has the terminal open any longer.
+    /// On Linux, EIO marks the end: no process has the terminal open any longer. Linux looks for output first and whether
+    /// the terminal is closed afterwards, so output that came in between is found by a second call only.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        (&self.0.0).read(buffer)
+        (&self.0.0).read(buffer).or_else(|_| (&self.0.0).read(buffer))
+    }
+}
+
+impl AsFd for Reader {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.0.as_fd()
     }
 }
 
@@ -219,6 +237,8 @@ fn draw(bytes: &[u8], (rows, columns): (u16, u16)) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rustix::process::{Pid, kill_process};
+
     use super::super::Sandbox;
     use super::*;
 
@@ -254,6 +274,20 @@ mod tests {
         terminal.assert_exit(0, LIMIT);
         assert_eq!(terminal.screen(), "Secret:\n7 characters");
         assert!(!terminal.raw().contains("hunter2"), "{}", terminal.raw());
+    }
+
+    /// A process in the background keeps the terminal open.
+    #[test]
+    fn exit_waits_for_all_that_was_written() {
+        let sandbox = Sandbox::new();
+        let terminal = shell(&sandbox, "(trap '' HUP; exec sleep 600) & echo $!; seq 2000");
+        terminal.assert_exit(0, LIMIT);
+        let text = terminal.text();
+        assert!(text.ends_with("\r\n2000\r\n"), "{text}");
+        assert!(!terminal.process.state().stdout.ended);
+        let sleep = text.lines().next().and_then(|pid| Pid::from_raw(pid.parse().ok()?)).expect("the shell names it");
+        kill_process(sleep, Signal::KILL).unwrap();
+        assert!(terminal.process.wait_until(LIMIT, |state| state.stdout.ended));
     }
 
     #[test]
