@@ -1,15 +1,17 @@
 //! How a change of access is made, in two requests and without state between them: the first returns the plan with its id,
 //! the second plans again and makes the change if the id is still the same.
 
-use rolecall_core::cluster_access::change::Plan;
+use rolecall_core::cluster_access::change::{Plan, PlanContext, PlanError};
 use rolecall_core::cluster_access::principal::Principal;
+use rolecall_core::cluster_access::reading::Reading;
 use rolecall_protocol::{AccessPlan, AccessStep, ChangeOptions, ErrorBody, ErrorCode, ProfileName};
 use tokio::sync::mpsc::Sender;
 
 use super::connection::ClusterConnection;
+use super::error::plan_error;
 use super::reading::ClusterReading;
 use super::report::Report;
-use super::{AccessService, AgentError};
+use super::{AccessService, AgentError, compute};
 
 /// A request for a change.
 pub(super) trait ChangeRequest: Send + Sync {
@@ -65,10 +67,19 @@ impl Progress<'_> {
 }
 
 impl Planned {
-    /// A plan after which the caller keeps its access, unless the request is forced.
-    pub(super) const fn new(plan: Plan, read: ClusterReading, caller: Principal, is_forced: bool) -> Self {
+    /// Computes a plan after which the caller keeps its access, unless the request is forced.
+    pub(super) async fn compute(
+        read: ClusterReading,
+        context: PlanContext,
+        is_forced: bool,
+        plan: impl FnOnce(&Reading, &PlanContext) -> Result<Plan, PlanError> + Send + 'static,
+    ) -> Result<Self, ErrorBody> {
         let caller_access = if is_forced { CallerAccess::GivenUp } else { CallerAccess::Keeps };
-        Self { plan, read, caller, caller_access }
+        let planned = compute(move || {
+            let plan = plan(&read.reading, &context)?;
+            Ok(Self { plan, read, caller: context.caller, caller_access })
+        });
+        planned.await?.map_err(|error| plan_error(&error))
     }
 }
 
@@ -116,7 +127,12 @@ impl AccessService {
             Ok((cluster, planned))
         };
         let (cluster, planned) = self.lock.while_unlocked(name, Box::pin(plan)).await?;
-        let plan = planned.plan.to_wire(&planned.read.reading);
+        let (planned, plan) = compute(move || {
+            let plan = planned.plan.to_wire(&planned.read.reading);
+            (planned, plan)
+        })
+        .await
+        .map_err(failed)?;
         let Some(confirmed) = &options.apply else { return Ok(AccessStep::Plan(plan)) };
         if *confirmed != plan.id {
             let message = "the access of the cluster changed since the plan was shown; nothing was changed";

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use rolecall_core::cluster_access::change;
+use rolecall_core::cluster_access::change::{self, PlanContext};
+use rolecall_core::cluster_access::reading::Reading;
 use rolecall_protocol::{
     AccessFinding, AccessGrantRequest, AccessStep, ChangeOptions, ErrorBody, ErrorCode, ProfileName, Severity,
 };
@@ -10,7 +11,7 @@ use tokio::sync::mpsc::Sender;
 
 use super::change::{ChangeRequest, Planned, Progress};
 use super::connection::ClusterConnection;
-use super::error::{finding, plan_error};
+use super::error::finding;
 use super::{AccessService, principals, reading};
 
 impl AccessService {
@@ -39,9 +40,11 @@ impl ChangeRequest for AccessGrantRequest {
         progress.activity("looking up the principals in IAM");
         let given = principals::given(cluster, &self.principals);
         let (context, note) = principals::plan_context(cluster, &given, &self.policies).await?;
-        let mut plan = change::grant(&read.reading, &context, self).map_err(|error| plan_error(&error))?;
-        plan.notes.extend(note.into_iter().chain(namespaces));
-        Ok(Planned::new(plan, read, context.caller, self.change.force))
+        let request = self.clone();
+        let plan = move |reading: &Reading, context: &PlanContext| change::grant(reading, context, &request);
+        let mut planned = Planned::compute(read, context, self.change.force, plan).await?;
+        planned.plan.notes.extend(note.into_iter().chain(namespaces));
+        Ok(planned)
     }
 }
 

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use rolecall_core::cluster_access::change;
+use rolecall_core::cluster_access::change::{self, PlanContext};
 use rolecall_core::cluster_access::principal::Principal;
+use rolecall_core::cluster_access::reading::Reading;
 use rolecall_protocol::{AccessMigrateRequest, AccessStep, ChangeOptions, ErrorBody, ErrorCode, ProfileName};
 use tokio::sync::mpsc::Sender;
 
 use super::change::{ChangeRequest, Planned, Progress};
 use super::connection::ClusterConnection;
-use super::error::plan_error;
-use super::{AccessService, principals, reading};
+use super::{AccessService, compute, principals, reading};
 
 impl AccessService {
     /// Plans or makes the change from aws-auth to access entries, and sends its steps.
@@ -35,12 +35,15 @@ impl ChangeRequest for AccessMigrateRequest {
         progress.activity("reading who may enter the cluster");
         let read = reading::read(cluster).await?;
         progress.activity("looking up the principals in IAM");
-        let rows = read.reading.rows();
+        let reading = read.reading.clone();
+        let rows = compute(move || reading.rows()).await?;
         // IAM names the path of each role, which aws-auth leaves out and an access entry needs.
         let named: Vec<Principal> = rows.iter().filter_map(|row| row.principal.parse().ok()).collect();
         let (context, note) = principals::plan_context(cluster, &named, &[]).await?;
-        let mut plan = change::migrate(&read.reading, &context, self).map_err(|error| plan_error(&error))?;
-        plan.notes.extend(note);
-        Ok(Planned::new(plan, read, context.caller, self.change.force))
+        let request = self.clone();
+        let plan = move |reading: &Reading, context: &PlanContext| change::migrate(reading, context, &request);
+        let mut planned = Planned::compute(read, context, self.change.force, plan).await?;
+        planned.plan.notes.extend(note);
+        Ok(planned)
     }
 }

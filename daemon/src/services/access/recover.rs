@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use rolecall_core::cluster_access::change::{self, ADMIN_POLICY, EntryCall, Plan, PlannedChange, repaired_aws_auth};
+use rolecall_core::cluster_access::change::{
+    self, ADMIN_POLICY, EntryCall, Plan, PlanContext, PlannedChange, repaired_aws_auth,
+};
 use rolecall_core::cluster_access::principal::{IamKind, Principal};
 use rolecall_core::cluster_access::reading::{AccessEntry, AwsAuthState, Reading};
 use rolecall_protocol::{
@@ -15,7 +17,7 @@ use super::change::{CallerAccess, ChangeRequest, Planned, Progress};
 use super::connection::ClusterConnection;
 use super::error::{finding, plan_error};
 use super::restore::newest_valid;
-use super::{AccessService, caller, principals, reading};
+use super::{AccessService, caller, compute, principals, reading};
 
 /// The types of the entries of EC2 nodes, whose roles aws-auth has to map.
 const EC2_TYPES: [&str; 2] = ["EC2_LINUX", "EC2_WINDOWS"];
@@ -43,21 +45,24 @@ impl ChangeRequest for AccessRecoverRequest {
         progress.activity("reading who may enter the cluster");
         let read = reading::read(cluster).await?;
         let (context, _) = principals::plan_context(cluster, &[], &[]).await?;
-        let mut plan = change::recover(&read.reading, &context, self).map_err(|error| plan_error(&error))?;
+        let request = self.clone();
+        let plan = move |reading: &Reading, context: &PlanContext| change::recover(reading, context, &request);
+        let mut planned = Planned::compute(read, context, false, plan).await?;
+        planned.caller_access = CallerAccess::Gains;
+        let (plan, caller) = (&mut planned.plan, &planned.caller);
         progress.activity("checking whether the cluster accepts your role");
         if cluster.has_api_server() && caller::user(cluster).await.is_err() {
             plan.changes.iter_mut().for_each(replace_stale);
         }
         if self.repair_aws_auth {
-            repair(&mut plan, &read.reading, cluster).await?;
+            repair(plan, &planned.read.reading, cluster).await?;
         }
-        let caller = context.caller;
         if let Some(change) = plan.changes.iter().find(|change| change.change.action.is_change()) {
             let message = "when the cluster is repaired, the new access can be taken away again";
-            let hint = Some(take_away(&change.change, &caller, cluster.profile.name.as_str()));
+            let hint = Some(take_away(&change.change, caller, cluster.profile.name.as_str()));
             plan.notes.push(AccessFinding { hint, ..finding(Severity::Note, "take_away_again", message) });
         }
-        Ok(Planned { plan, read, caller, caller_access: CallerAccess::Gains })
+        Ok(planned)
     }
 }
 
@@ -80,9 +85,13 @@ async fn repair(plan: &mut Plan, reading: &Reading, cluster: &ClusterConnection<
     let entries = reading.entries.iter().flatten();
     let nodes = entries.filter(|entry| EC2_TYPES.contains(&entry.entry_type.as_str()));
     let node_roles: Vec<Principal> = nodes.filter_map(|entry| entry.principal.parse().ok()).collect();
-    let repaired = repaired_aws_auth(&reading.aws_auth, backup.as_ref(), &node_roles);
-    if let Some(data) = repaired.map_err(|error| plan_error(&error))? {
-        plan.diff = Some(change::diff(&reading.aws_auth_data().unwrap_or_default(), &data));
+    let (present, before) = (reading.aws_auth.clone(), reading.aws_auth_data().unwrap_or_default());
+    let repaired = compute(move || {
+        let data = repaired_aws_auth(&present, backup.as_ref(), &node_roles)?;
+        Ok(data.map(|data| (change::diff(&before, &data), data)))
+    });
+    if let Some((diff, data)) = repaired.await?.map_err(|error| plan_error(&error))? {
+        plan.diff = Some(diff);
         plan.aws_auth = Some(data);
     } else {
         let message = "aws-auth needs no repair, or nothing is known that could be written";

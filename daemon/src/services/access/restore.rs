@@ -12,7 +12,7 @@ use tokio::sync::mpsc::Sender;
 use super::backup::{BackupError, Backups};
 use super::change::{ChangeRequest, Planned, Progress};
 use super::connection::ClusterConnection;
-use super::error::{finding, plan_error};
+use super::error::finding;
 use super::{AccessService, principals, reading};
 
 impl AccessService {
@@ -39,9 +39,9 @@ impl ChangeRequest for AccessRestoreRequest {
         let read = reading::read(cluster).await?;
         let (context, _) = principals::plan_context(cluster, &[], &[]).await?;
         let (name, data) = read_backup(cluster.backups()?, self.backup.clone()).await?;
-        let plan =
-            plan(&read.reading, &context, (&name, data), self.change.force).map_err(|error| plan_error(&error))?;
-        Ok(Planned::new(plan, read, context.caller, self.change.force))
+        let is_forced = self.change.force;
+        let plan = move |reading: &Reading, context: &PlanContext| plan(reading, context, (&name, data), is_forced);
+        Planned::compute(read, context, is_forced, plan).await
     }
 }
 

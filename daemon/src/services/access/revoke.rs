@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use rolecall_core::cluster_access::change;
+use rolecall_core::cluster_access::change::{self, PlanContext};
+use rolecall_core::cluster_access::reading::Reading;
 use rolecall_protocol::{AccessRevokeRequest, AccessStep, ChangeOptions, ErrorBody, ErrorCode, ProfileName};
 use tokio::sync::mpsc::Sender;
 
 use super::change::{ChangeRequest, Planned, Progress};
 use super::connection::ClusterConnection;
-use super::error::plan_error;
 use super::{AccessService, principals, reading};
 
 impl AccessService {
@@ -35,7 +35,8 @@ impl ChangeRequest for AccessRevokeRequest {
         let read = reading::read(cluster).await?;
         // IAM is not asked: the entry of a principal that no longer exists can be removed.
         let (context, _) = principals::plan_context(cluster, &[], &self.policies).await?;
-        let plan = change::revoke(&read.reading, &context, self).map_err(|error| plan_error(&error))?;
-        Ok(Planned::new(plan, read, context.caller, self.change.force))
+        let request = self.clone();
+        let plan = move |reading: &Reading, context: &PlanContext| change::revoke(reading, context, &request);
+        Planned::compute(read, context, self.change.force, plan).await
     }
 }
