@@ -267,7 +267,7 @@ fn parse_whole(path: &Path, text: &str, context: &IncludeContext) -> Result<Incl
     let (mut profiles, mut interner) = (BTreeMap::new(), Interner::default());
     let defaults = raw.defaults(&context.defaults).map_err(fail)?;
     let rules = ProfileRules { defaults: &defaults, network: &context.network, sources: None };
-    for (name, profile) in std::mem::take(&mut raw.profiles) {
+    for (name, profile) in raw.profiles.take().unwrap_or_default() {
         let valid = profile.validate_included(&rules, &context.defaults, &mut interner);
         let valid = valid.map_err(|(key, message)| fail((format!("profiles.{name}.{key}"), message)))?;
         profiles.insert(name, Arc::new(valid));

@@ -235,20 +235,21 @@ impl Config {
 
     /// Parses a configuration as one document, which gives errors with line and key.
     pub(crate) fn parse_whole(path: &Path, text: &str) -> Result<(Self, IncludeContext), ConfigError> {
-        let (shared, raw) = schema::read(path, text)?;
+        let mut raw: schema::RawConfig = schema::deserialize(path, text)?;
         let fail = |(key, message)| ConfigError::at_key(path, text, key, message);
         let (mut profiles, mut pins, mut interner) = (BTreeMap::new(), BTreeMap::new(), Interner::default());
-        let rules = shared.rules();
-        for (name, profile) in raw.profiles {
+        let (read, read_pins) = (raw.profiles.take().unwrap_or_default(), raw.included.take().unwrap_or_default());
+        let rules = raw.rules();
+        for (name, profile) in read {
             let valid = profile.validate(&rules, &mut interner);
             let valid = valid.map_err(|(key, message)| fail((format!("profiles.{name}.{key}"), message)))?;
             profiles.insert(name, Arc::new(valid));
         }
-        for (name, pin) in raw.included {
+        for (name, pin) in read_pins {
             let valid = pin.validate().map_err(|(key, message)| fail((format!("included.{name}.{key}"), message)))?;
             pins.insert(name, valid);
         }
-        shared.into_config(profiles, pins).map_err(fail)
+        raw.into_config(profiles, pins).map_err(fail)
     }
 }
 

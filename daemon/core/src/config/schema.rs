@@ -34,45 +34,16 @@ pub(super) use values::{KeepWarm, LockTime, SessionDuration};
 
 use super::{ConfigError, LockTimes};
 
-/// The whole file.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    #[serde(default)]
-    include: Vec<IncludePattern>,
-    #[serde(default)]
-    defaults: RawDefaults,
-    #[serde(default)]
-    endpoints: Endpoints,
-    #[serde(default)]
-    network: RawNetwork,
-    #[serde(default)]
-    environment: RawEnvironment,
-    #[serde(default)]
-    sources: BTreeMap<SourceName, RawSource>,
-    #[serde(default)]
-    lock: RawLock,
-    #[serde(default)]
-    notifications: RawNotifications,
-    #[serde(default)]
-    audit: RawAudit,
-    #[serde(default)]
-    confirm: RawConfirm,
-    #[serde(default)]
-    client: RawClient,
-    #[serde(default)]
-    included: BTreeMap<ProfileName, RawPin>,
-    #[serde(default)]
-    profiles: RawProfiles,
-}
-
 /// The profiles.
 pub(super) type RawProfiles = BTreeMap<ProfileName, RawProfile>;
 
-/// The file without its profiles.
+/// The API servers and entry keys of included profiles.
+pub(super) type RawPins = BTreeMap<ProfileName, RawPin>;
+
+/// The whole file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RawShared {
+pub(super) struct RawConfig {
     #[serde(default)]
     include: Vec<IncludePattern>,
     #[serde(default)]
@@ -95,6 +66,8 @@ pub(super) struct RawShared {
     confirm: RawConfirm,
     #[serde(rename = "client", default)]
     _client: RawClient,
+    pub(super) included: Option<RawPins>,
+    pub(super) profiles: Option<RawProfiles>,
 }
 
 /// What the validation of a profile depends on.
@@ -112,7 +85,7 @@ pub(super) struct RawProfileSection {
     #[serde(default)]
     pub(super) profiles: RawProfiles,
     #[serde(default)]
-    pub(super) included: BTreeMap<ProfileName, RawPin>,
+    pub(super) included: RawPins,
 }
 
 /// `[lock]`.
@@ -146,40 +119,6 @@ struct RawClient {
     _trusted_configs: Vec<AbsolutePath>,
 }
 
-/// Parses the text. Errors with line and key.
-pub(super) fn read(path: &Path, text: &str) -> Result<(RawShared, RawProfileSection), ConfigError> {
-    let raw: Raw = deserialize(path, text)?;
-    let Raw {
-        include,
-        defaults,
-        endpoints,
-        network,
-        environment,
-        sources,
-        lock,
-        notifications,
-        audit,
-        confirm,
-        client,
-        included,
-        profiles,
-    } = raw;
-    let shared = RawShared {
-        include,
-        defaults,
-        endpoints,
-        network,
-        environment,
-        sources,
-        lock,
-        notifications,
-        audit,
-        confirm,
-        _client: client,
-    };
-    Ok((shared, RawProfileSection { profiles, included }))
-}
-
 /// Parses the text of a file. Errors with line and key.
 pub(super) fn deserialize<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
     let fail = |error: &toml::de::Error, key: Option<String>, message: String| ConfigError {
@@ -197,7 +136,7 @@ pub(super) fn deserialize<T: DeserializeOwned>(path: &Path, text: &str) -> Resul
     })
 }
 
-impl RawShared {
+impl RawConfig {
     /// Returns endpoints, proxy, CA bundle, and the environment of programs. Errors with a key and a message.
     pub(super) fn network(&self) -> Result<Network, (String, String)> {
         Ok(Network {

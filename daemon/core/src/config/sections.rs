@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 use super::included::{IncludeContext, IncludedFile, UserPin};
 use super::interner::Interner;
 use super::schema::{
-    MAX_BYTES_AT_ONCE, MAX_MARKS, MAX_MARKS_AT_ONCE, ProfileRules, RawIncluded, RawProfileSection, RawShared,
+    MAX_BYTES_AT_ONCE, MAX_MARKS, MAX_MARKS_AT_ONCE, ProfileRules, RawConfig, RawIncluded, RawProfileSection,
     count_marks, deserialize, too_large_table,
 };
 use super::{Config, ConfigError, MAX_PROFILES, ProfileConfig};
@@ -42,7 +42,8 @@ struct Profiles {
 /// the error only.
 pub(super) fn read(path: &Path, reader: &mut (impl BufRead + Seek)) -> Result<(Config, IncludeContext), ConfigError> {
     let shared = Shared::read(path, reader)?;
-    let raw: RawShared = shared.parse(path)?;
+    let raw: RawConfig = shared.parse(path)?;
+    shared.check_layout(path, raw.profiles.is_some(), raw.included.is_some())?;
     let mut profiles = Profiles::default();
     let rules = raw.rules();
     for_each_profile(path, reader, |text, section| profiles.add(path, text, section, &rules))?;
@@ -54,9 +55,7 @@ pub(super) fn read_included(path: &Path, text: &str, context: &IncludeContext) -
     let mut reader = Cursor::new(text);
     let shared = Shared::read(path, &mut reader)?;
     let raw: RawIncluded = shared.parse(path)?;
-    if !raw.profiles.is_empty() {
-        return Err(ConfigError::of_file(path, unusual_layout()));
-    }
+    shared.check_layout(path, raw.profiles.is_some(), false)?;
     let mut profiles = Profiles::default();
     let defaults = raw.defaults(&context.defaults).map_err(|error| shared.error(path, error))?;
     let rules = ProfileRules { defaults: &defaults, network: &context.network, sources: None };
@@ -106,6 +105,16 @@ impl Shared {
             Some("profiles" | "included") => ConfigError { message: unusual_layout(), ..error },
             _ => error,
         })
+    }
+
+    /// Errors if the sections that belong to no profile have these tables.
+    fn check_layout(&self, path: &Path, has_profiles: bool, has_included: bool) -> Result<(), ConfigError> {
+        let key = match (has_profiles, has_included) {
+            (true, _) => "profiles",
+            (false, true) => "included",
+            (false, false) => return Ok(()),
+        };
+        Err(self.error(path, (key.to_owned(), unusual_layout())))
     }
 
     fn error(&self, path: &Path, (key, message): (String, String)) -> ConfigError {

@@ -334,7 +334,7 @@ fn error_in_a_large_file_has_line_and_key() {
             "profiles.p0: is there twice",
         ),
         ("[profiles.\n", 1, ""),
-        ("\n[profiles]\na = {}\n", 2, "profiles: each profile of a file with more than 100000 marks needs a table"),
+        ("\n[profiles]\na = {}\n", 3, "profiles.a: each profile of a file with more than 100000 marks needs a table"),
     ] {
         let message = error(&format!("{text}{more}"));
         let start = format!("config.toml:{}: {expected}", lines + line);

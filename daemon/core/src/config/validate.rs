@@ -9,7 +9,7 @@ use rolecall_protocol::{ProfileName, Region, RoleArn, SourceName, similar_names}
 use super::included::{IncludeContext, Origins, UserPin};
 use super::interner::{Interner, interned};
 use super::partition::partition;
-use super::schema::{self, ApiServer, ProfileRules, RawPin, RawProfile, RawShared};
+use super::schema::{self, ApiServer, ProfileRules, RawConfig, RawPin, RawProfile};
 use super::{Config, DEFAULT_SESSION_NAME, Pin, ProfileConfig};
 
 /// The default session duration, which is also AWS's default for a role.
@@ -19,7 +19,7 @@ const DEFAULT_KEEP_WARM: Duration = Duration::from_hours(8);
 /// The limit of roles in a profile.
 const MAX_STEPS: usize = 5;
 
-impl RawShared {
+impl RawConfig {
     /// Returns the configuration with these profiles, and what its included files need. Errors with a key and a message.
     pub(super) fn into_config(
         self,

@@ -24,8 +24,7 @@ pub(in crate::config) struct RawIncluded {
     defaults: RawDefaults,
     #[serde(default)]
     sources: BTreeMap<SourceName, RawSource>,
-    #[serde(default)]
-    pub(in crate::config) profiles: RawProfiles,
+    pub(in crate::config) profiles: Option<RawProfiles>,
     #[serde(rename = "include", default)]
     _include: NotNested,
     #[serde(rename = "endpoints", default)]

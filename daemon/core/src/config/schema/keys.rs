@@ -5,14 +5,14 @@ use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
 use serde::forward_to_deserialize_any;
 
 use super::{
-    Endpoints, Raw, RawAudit, RawClient, RawConfirm, RawDefaults, RawEnvironment, RawLock, RawMfa, RawNetwork,
+    Endpoints, RawAudit, RawClient, RawConfig, RawConfirm, RawDefaults, RawEnvironment, RawLock, RawMfa, RawNetwork,
     RawNotifications, RawPin, RawProfile, RawSource,
 };
 
 /// Returns the keys of the table at a path; `None` if the path is not a table with fixed keys.
 pub(super) fn of_table(path: &[&str]) -> Option<&'static [&'static str]> {
     match path {
-        [] => keys::<Raw>(),
+        [] => keys::<RawConfig>(),
         ["defaults"] => keys::<RawDefaults>(),
         ["endpoints"] => keys::<Endpoints>(),
         ["network"] => keys::<RawNetwork>(),
