@@ -1,5 +1,6 @@
 //! Reads one of AWS's own files from the disk.
 
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -67,13 +68,24 @@ pub(super) fn read(path: &Path) -> Result<Vec<Section>, FileError> {
         Err(TrustError::Io { errno, .. }) => return Err(failed(FileProblem::Io(io::Error::from(errno).kind()))),
         Err(error) => return Err(failed(FileProblem::Untrusted(error))),
     };
-    let mut content = Secret::new(Vec::new());
-    let read = file.take(MAX_FILE_SIZE + 1).read_to_end(content.expose_mut());
-    read.map_err(|error| failed(FileProblem::Io(error.kind())))?;
-    if content.expose().len() as u64 > MAX_FILE_SIZE {
-        return Err(failed(FileProblem::TooLarge));
-    }
+    let content = read_all(file).map_err(failed)?;
     parse(content.expose()).map_err(failed)
+}
+
+fn read_all(file: File) -> Result<Secret<Vec<u8>>, FileProblem> {
+    let unreadable = |error: io::Error| FileProblem::Io(error.kind());
+    let size = file.metadata().map_err(unreadable)?.len();
+    if size > MAX_FILE_SIZE {
+        return Err(FileProblem::TooLarge);
+    }
+    // One more than its size: the end is found without growing.
+    let mut content = Secret::new(Vec::with_capacity(usize::try_from(size + 1).unwrap_or_default()));
+    file.take(MAX_FILE_SIZE + 1).read_to_end(content.expose_mut()).map_err(unreadable)?;
+    // It has grown in the meantime.
+    if content.expose().len() as u64 > MAX_FILE_SIZE {
+        return Err(FileProblem::TooLarge);
+    }
+    Ok(content)
 }
 
 pub(super) fn parse(content: &[u8]) -> Result<Vec<Section>, FileProblem> {
