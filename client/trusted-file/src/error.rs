@@ -128,7 +128,7 @@ impl TrustError {
                 let folder = path.parent().unwrap_or(path);
                 format!("Look at its permissions with: ls -ld {} {}", shell_quoted(folder), shell_quoted(path))
             }
-            Self::Io { .. } => "Fix that and try again.".to_owned(),
+            Self::Io { .. } => "Remove the cause and try again.".to_owned(),
         }
     }
 }

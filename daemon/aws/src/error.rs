@@ -206,7 +206,7 @@ impl AwsError {
             ),
             AwsErrorKind::Setting => (
                 format!("{cause}; the request was not sent"),
-                "Fix the setting in AWS's own configuration, or allow it in config.toml.",
+                "Correct the setting in AWS's own configuration, or allow it in config.toml.",
             ),
             _ => return None,
         })

@@ -254,7 +254,7 @@ impl StsError {
             ),
             AwsErrorKind::Rejected | AwsErrorKind::NotFound => (
                 format!("AWS rejected {operation}: {cause}"),
-                "Fix the profile; rolecall show NAME prints its settings",
+                "Correct the profile; rolecall show NAME prints its settings",
             ),
             AwsErrorKind::CredentialsRejected => (
                 format!("AWS rejected the credentials of source \"{source}\": {cause}"),

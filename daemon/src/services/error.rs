@@ -54,7 +54,7 @@ impl AgentError {
         let message = format!("there is no profile \"{name}\"");
         if let Some(problem) = problem {
             let message = format!("{message}, and the configuration is invalid: {problem}");
-            return Self(ErrorBody::new(ErrorCode::ConfigInvalid, message).hint("Fix that line."));
+            return Self(ErrorBody::new(ErrorCode::ConfigInvalid, message).hint("Correct that line."));
         }
         let hint = match near {
             [] if none => "There are no profiles yet. Add one: rolecall add --help",

@@ -180,7 +180,7 @@ impl SourceError {
             | Self::Sso { error: SsoError::Untrusted(error), .. } => error.advice(),
             Self::Invalid { hint: Some(hint), .. } => hint.clone(),
             Self::Credentials { .. } => {
-                "Fix the credentials in AWS's own files, or the program that prints them.".to_owned()
+                "Correct the credentials in AWS's own files, or the program that prints them.".to_owned()
             }
             Self::Sso { error: SsoError::Aws(error), .. } if error.of_endpoint("").is_some() => {
                 error.of_endpoint("").map(|(_, hint)| hint.to_owned()).unwrap_or_default()

@@ -34,7 +34,7 @@ impl ConfigError {
     /// Returns the error as the protocol sends it.
     #[must_use]
     pub fn body(&self) -> ErrorBody {
-        let hint = if self.line.is_some() { "Fix that line." } else { "Fix the file." };
+        let hint = if self.line.is_some() { "Correct that line." } else { "Correct the file." };
         ErrorBody::new(ErrorCode::ConfigInvalid, self.to_string()).hint(hint)
     }
 }

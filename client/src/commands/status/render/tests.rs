@@ -131,12 +131,12 @@ fn render_invalid_config_first() {
     let mut status = sample();
     status.profiles.clear();
     status.config.problem = serde_json::from_value(serde_json::json!({"since": "2026-01-02T11:59:00Z",
-        "code": "config_invalid", "message": "config.toml:3: unknown key", "hint": "Fix that line."}))
+        "code": "config_invalid", "message": "config.toml:3: unknown key", "hint": "Correct that line."}))
     .unwrap();
     assert_eq!(
         shown(&status, true, None),
         "\
-! config.toml:3: unknown key. Fix that line. (1 min ago)
+! config.toml:3: unknown key. Correct that line. (1 min ago)
   The configuration read at 10:00 stays in force until this is fixed.
 "
     );
@@ -144,7 +144,7 @@ fn render_invalid_config_first() {
     assert_eq!(
         shown(&status, true, None),
         "\
-! config.toml:3: unknown key. Fix that line. (1 min ago)
+! config.toml:3: unknown key. Correct that line. (1 min ago)
   No profile is served until this is fixed.
 "
     );
