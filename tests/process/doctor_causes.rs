@@ -228,7 +228,8 @@ fn agent_that_hangs_is_fixed_by_a_restart() {
     assert_healthy(&fixture);
 }
 
-/// After an update of the package, the process still has the old version.
+/// Fault matrix row 34. After an update of the package, the process still has the old version. Both pairs of versions give tokens,
+/// of one session.
 #[test]
 fn agent_of_another_version_is_fixed_by_a_restart() {
     let fixture = Fixture::bare();
@@ -243,7 +244,8 @@ fn agent_of_another_version_is_fixed_by_a_restart() {
     };
     assert_eq!(env!("CARGO_PKG_VERSION").len(), "0.0.9".len(), "the program keeps its size");
     install("rolecall", "cat");
-    install("rolecalld", &format!("sed s/{}/0.0.9/g", env!("CARGO_PKG_VERSION").replace('.', "[.]")));
+    let old = format!("sed s/{}/0.0.9/g", env!("CARGO_PKG_VERSION").replace('.', "[.]"));
+    install("rolecalld", &old);
     let rolecall =
         |arguments: &[&str]| fixture.sandbox.run(fixture.sandbox.command(folder.join("rolecall")).args(arguments));
     rolecall(&ADD).assert_ok();
@@ -251,7 +253,13 @@ fn agent_of_another_version_is_fixed_by_a_restart() {
     let cause = Cause::reported_by(&rolecall, 0).assert("agent_version");
     assert!(cause.text.contains("the agent is 0.0.9"), "{}", cause.text);
     cause.assert_fix("rolecall agent restart");
+    rolecall(&["token", "prod"]).assert_ok();
     rolecall(&["agent", "restart"]).assert_ok();
+    install("rolecall", &old);
+    assert_eq!(rolecall(&["--version"]).assert_ok().stdout, "rolecall 0.0.9\n");
+    rolecall(&["token", "prod"]).assert_ok();
+    assert_eq!(fixture.assume_role_calls(), 1);
+    install("rolecall", "cat");
     let data = rolecall(&["doctor", "prod", "-o", "json"]).assert_ok().json();
     assert!(!data.to_string().contains("agent_version") && data["profiles"][0]["state"] == "ok", "{data:#}");
 }
