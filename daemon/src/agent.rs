@@ -301,6 +301,7 @@ impl Agent {
             watch::follow(move || folders.folders(), stop.clone(), move || config.reload()),
             watch::aws_files::follow(self.aws.files().clone(), stop.clone(), move || recovery.sources_changed()),
             system_events::follow(stop.clone(), || self.recovery.system_changed()),
+            self.lock.follow_desktop(stop.clone()),
             self.lock.auto_lock(stop),
         );
     }

@@ -27,6 +27,7 @@ pub mod renew;
 pub mod pin;
 
 pub mod confirm_prompt;
+pub mod desktop_lock;
 pub mod desktop_notifications;
 
 pub mod services;

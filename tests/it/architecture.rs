@@ -143,9 +143,11 @@ fn keyring_libraries_are_used_in_one_folder() {
 }
 
 #[test]
-fn dbus_is_used_for_keyring_and_notifications() {
+fn dbus_is_used_for_keyring_and_desktop() {
     let mut found = files_with(&DAEMON, "zbus::");
-    assert!(found.remove("daemon/src/desktop_notifications.rs"), "{found:?}");
+    for desktop in ["daemon/src/desktop_lock.rs", "daemon/src/desktop_notifications.rs"] {
+        assert!(found.remove(desktop), "{found:?}");
+    }
     assert!(found.iter().all(|name| name.starts_with("daemon/src/keyring/")), "{found:?}");
 }
 

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod desktop;
+mod desktop_lock;
 mod discover;
 mod doctor;
 mod doctor_client;

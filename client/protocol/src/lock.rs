@@ -44,8 +44,11 @@ pub struct LockStatus {
     /// When the daemon locks by itself if it is not used before. Absent if it does not. The JSON name is `locks`.
     #[serde(default, rename = "locks")]
     pub auto_lock_at: Option<Timestamp>,
-    /// A warning: automatic locking is configured but no passphrase is set, or the lock state cannot be saved and ends
-    /// with the daemon process.
+    /// Whether the daemon locks when the desktop locks its screen, or before the computer sleeps.
+    #[serde(default)]
+    pub with_desktop: bool,
+    /// A warning: automatic locking is configured but no passphrase is set, the desktop cannot be followed, or the lock state
+    /// cannot be saved and ends with the daemon process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<ErrorBody>,
 }

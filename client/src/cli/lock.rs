@@ -11,13 +11,15 @@ Examples:
   Set a passphrase, or change it, without locking:
     rolecall lock --passphrase
 
-  Lock whenever the screen is:
+  Lock whenever the screen is, where on_screen_lock is not supported:
     swayidle -w lock 'rolecall lock'
 
   Lock by itself, in config.toml:
     [lock]
-    idle = \"30min\"
-    max  = \"12h\"")]
+    idle           = \"30min\"
+    max            = \"12h\"
+    on_screen_lock = true
+    on_sleep       = true")]
 pub(crate) struct Lock {
     /// Set or change the passphrase, and lock nothing
     #[arg(long)]

@@ -1,5 +1,5 @@
 //! The lock of the agent. A locked agent serves no session and no token until the user enters the passphrase (K1). It locks by
-//! itself after a time without use and after a maximal time (K2).
+//! itself after a time without use, after a maximal time, and with the desktop (K2).
 //!
 //! The lock file holds a hash of the passphrase, not the passphrase: see `verifier`. This module knows neither sessions nor
 //! AWS. Its owner passes what to drop on locking and what to start on unlocking.
@@ -13,6 +13,7 @@ mod state;
 mod verifier;
 
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::config::LockTimes;
+use crate::config::LockRules;
 pub use auto_lock::AutoLockReason;
 pub use error::LockError;
 pub use rate_limit::LockClient;
@@ -81,10 +82,10 @@ impl Lock {
         state.cancel_if_locked()
     }
 
-    /// Applies the times of `[lock]`.
-    pub fn configure(&self, times: LockTimes) {
+    /// Applies `[lock]`.
+    pub fn configure(&self, rules: LockRules) {
         let mut state = self.state();
-        if std::mem::replace(&mut state.times, times) != times && state.is_ineffective() {
+        if std::mem::replace(&mut state.rules, rules) != rules && state.is_ineffective() {
             tracing::warn!("[lock] has no effect without a passphrase; set one: rolecall lock --passphrase");
         }
         drop(state);
@@ -125,6 +126,32 @@ impl Lock {
     /// Waits until the result of [`Lock::until_auto_lock`] may have changed for another reason than time.
     pub async fn changed(&self) {
         self.0.changed.notified().await;
+    }
+
+    /// Returns when the agent locks by itself.
+    #[must_use]
+    pub fn rules(&self) -> LockRules {
+        self.state().rules
+    }
+
+    /// Waits until the rules are others than the `known` ones.
+    pub async fn rules_changed(&self, known: LockRules) {
+        loop {
+            let mut changed = pin!(self.0.changed.notified());
+            changed.as_mut().enable(); // before the check, so that no change is missed
+            if self.rules() != known {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Records why the desktop cannot be followed; `None` if it is followed or need not be. Returns whether this is new.
+    pub fn set_unfollowed(&self, error: Option<String>) -> bool {
+        let mut state = self.state();
+        let is_new = state.unfollowed != error;
+        state.unfollowed = error;
+        is_new
     }
 
     /// Locks and calls `drop_secrets` before the agent can be unlocked again. Returns false if it was locked already. Errors
@@ -212,6 +239,7 @@ impl Lock {
             since: state.locked,
             has_passphrase: state.verifier.is_some(),
             auto_lock_at: remaining.map(|remaining| clock.stamp(clock.now() + remaining)),
+            with_desktop: state.locks_with_desktop(),
             problem: state.problem(&self.path_text()),
         }
     }

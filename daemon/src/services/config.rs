@@ -22,7 +22,7 @@ use crate::config_store::{ActiveInclude, ConfigStore, Reload};
 use crate::renew::Renewer;
 use crate::sessions::Sessions;
 use rolecall_aws::client::Aws;
-use rolecall_core::config::LockTimes;
+use rolecall_core::config::LockRules;
 use rolecall_core::config::include::{self, IncludeProblem};
 use rolecall_core::config::network::Network;
 use rolecall_core::config::notifications::Notifications;
@@ -40,7 +40,7 @@ pub(super) struct ResolvedConfig {
     pub(super) sources: Arc<BTreeMap<SourceName, SourceConfig>>,
     pub(super) origins: Origins,
     pub(super) network: Arc<Network>,
-    pub(super) lock: LockTimes,
+    pub(super) lock: LockRules,
     pub(super) notifications: Notifications,
     pub(super) audit_to_syslog: bool,
     pub(super) confirm_program: Option<PathBuf>,

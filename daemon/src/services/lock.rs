@@ -14,10 +14,11 @@ use super::error::AgentError;
 use super::event_bus::EventBus;
 use super::token_cache::TokenCache;
 use crate::audit_log::{AuditLog, Entry, new_record};
+use crate::desktop_lock::{Desktop, DesktopError};
 use crate::renew::Renewer;
 use crate::sessions::Sessions;
 use rolecall_core::clock::{Clock, next_minute};
-use rolecall_core::config::LockTimes;
+use rolecall_core::config::LockRules;
 use rolecall_core::lock::{AutoLockReason, Lock, LockClient, LockError, LockTimers};
 
 /// The client that locks or unlocks.
@@ -148,9 +149,53 @@ impl LockService {
         Err(locked())
     }
 
+    /// Locks with the desktop, as far as `[lock]` says so, until `stop`.
+    pub async fn follow_desktop(&self, stop: CancellationToken) {
+        loop {
+            let rules = self.lock.rules();
+            let has_wish = rules.on_screen_lock || rules.on_sleep;
+            self.lock.set_unfollowed(None);
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.lock.rules_changed(rules) => {}
+                () = self.lock_with_desktop(rules), if has_wish => {}
+            }
+        }
+    }
+
+    /// Locks with the desktop. If it cannot be followed, tries again every minute.
+    async fn lock_with_desktop(&self, rules: LockRules) {
+        loop {
+            let error = self.lock_until_failure(rules).await.to_string();
+            if self.lock.set_unfollowed(Some(error.clone())) {
+                tracing::warn!(error, "the desktop cannot be followed, so the agent does not lock with it");
+            }
+            tokio::time::sleep_until(next_minute()).await;
+        }
+    }
+
+    async fn lock_until_failure(&self, rules: LockRules) -> DesktopError {
+        let mut desktop = match Desktop::connect(rules).await {
+            Ok(desktop) => desktop,
+            Err(error) => return error,
+        };
+        self.lock.set_unfollowed(None);
+        loop {
+            match desktop.next_reason().await {
+                Ok(why) => self.lock_because(why),
+                Err(error) => return error,
+            }
+        }
+    }
+
     /// Locks if a time of `[lock]` has passed. Timers alone do not notice: they stop while a laptop sleeps.
     pub(super) fn lock_if_due(&self) {
-        let Some(why) = self.lock.auto_lock_due() else { return };
+        if let Some(why) = self.lock.auto_lock_due() {
+            self.lock_because(why);
+        }
+    }
+
+    fn lock_because(&self, why: AutoLockReason) {
         if !matches!(self.close(), Ok(true)) {
             return;
         }
@@ -162,6 +207,14 @@ impl LockService {
             AutoLockReason::Max(limit) => {
                 tracing::info!(max_minutes = limit.as_secs() / 60, "agent locked automatically");
                 "max"
+            }
+            AutoLockReason::ScreenLock => {
+                tracing::info!("agent locked with the screen");
+                "screen_lock"
+            }
+            AutoLockReason::Sleep => {
+                tracing::info!("agent locked before sleep");
+                "sleep"
             }
         };
         let mut record = new_record(&self.clock, "lock", AuditDecision::Allowed);
@@ -180,9 +233,9 @@ impl LockService {
         self.lock.status()
     }
 
-    /// Sets the times of the automatic lock.
-    pub(super) fn configure(&self, times: LockTimes) {
-        self.lock.configure(times);
+    /// Sets when the agent locks by itself.
+    pub(super) fn configure(&self, rules: LockRules) {
+        self.lock.configure(rules);
     }
 
     /// Returns what the next run of the program needs to continue.

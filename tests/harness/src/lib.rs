@@ -58,6 +58,6 @@ pub use clock::Clock;
 pub use jiff::SignedDuration;
 pub use kube::ApiServer;
 pub use sandbox::{
-    AwsProfile, Daemon, FakeTime, Network, Notifications, Output, Proxy, Sandbox, SessionBus, TcpRelay, Terminal,
-    with_entry_keys, within,
+    AwsProfile, Daemon, FakeTime, Logind, Network, Notifications, Output, Proxy, Sandbox, SessionBus, TcpRelay,
+    Terminal, with_entry_keys, within,
 };

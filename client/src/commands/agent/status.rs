@@ -81,7 +81,11 @@ fn lock(lock: &LockStatus, now: Timestamp, zone: &TimeZone) -> String {
     match (lock.locked, lock.since, lock.auto_lock_at) {
         (true, Some(since), _) => format!("locked since {}", format_time::short_time(now, since, zone)),
         (true, None, _) => "locked".to_owned(),
-        (false, _, Some(locks)) => format!("unlocked; locks {}", format_time::from_now(now, locks)),
+        (false, _, Some(locks)) => {
+            let or = if lock.with_desktop { ", or with the desktop" } else { "" };
+            format!("unlocked; locks {}{or}", format_time::from_now(now, locks))
+        }
+        (false, _, None) if lock.with_desktop => "unlocked; locks with the desktop".to_owned(),
         (false, _, None) if lock.has_passphrase => "unlocked".to_owned(),
         (false, _, None) => "no passphrase yet".to_owned(),
     }

@@ -16,15 +16,16 @@ fn finding(lock: &LockStatus) -> Checked {
         let fix = problem.hint.clone().unwrap_or_else(|| Hint::command("rolecall status"));
         return Checked::problem(name, "lock_failed", &problem.message).consequence(consequence).fix(fix);
     }
-    match (lock.locked, lock.has_passphrase, lock.auto_lock_at) {
+    let locks_by_itself = lock.auto_lock_at.is_some() || lock.with_desktop;
+    match (lock.locked, lock.has_passphrase, locks_by_itself) {
         (true, ..) => Checked::ok(name, "the agent is locked"),
         (false, false, _) => Checked::warning(name, "no_passphrase", "no passphrase is set")
             .consequence(consequence)
             .fix(Hint::command("rolecall lock --passphrase")),
-        (false, true, None) => Checked::warning(name, "no_automatic_lock", "the agent does not lock by itself")
+        (false, true, false) => Checked::warning(name, "no_automatic_lock", "the agent does not lock by itself")
             .consequence(consequence)
-            .fix("Set idle or max under [lock]: rolecall config edit"),
-        (false, true, Some(_)) => Checked::ok(name, "a passphrase is set, and the agent locks by itself"),
+            .fix("Set idle, max or on_screen_lock under [lock]: rolecall config edit"),
+        (false, true, true) => Checked::ok(name, "a passphrase is set, and the agent locks by itself"),
     }
 }
 
@@ -44,6 +45,7 @@ mod tests {
             state(LockStatus { auto_lock_at: Some(jiff::Timestamp::UNIX_EPOCH), ..open.clone() }),
             FindingState::Ok
         );
+        assert_eq!(state(LockStatus { with_desktop: true, ..open.clone() }), FindingState::Ok);
         assert_eq!(state(LockStatus { locked: true, ..LockStatus::default() }), FindingState::Ok);
         let problem = Some(ErrorBody::new(ErrorCode::Internal, "cannot be saved"));
         assert_eq!(state(LockStatus { problem, ..open }), FindingState::Problem);

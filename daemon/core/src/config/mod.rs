@@ -64,8 +64,8 @@ pub struct Config {
     pub origins: Origins,
     /// Endpoints, proxy and CA bundle.
     pub network: Arc<Network>,
-    /// The times of the automatic lock.
-    pub lock: LockTimes,
+    /// When the agent locks by itself.
+    pub lock: LockRules,
     /// The desktop notifications.
     pub notifications: Notifications,
     /// Whether the audit log goes to syslog too.
@@ -74,13 +74,17 @@ pub struct Config {
     pub confirm_program: Option<PathBuf>,
 }
 
-/// The times of the automatic lock.
+/// When the agent locks by itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct LockTimes {
+pub struct LockRules {
     /// Lock after this time without use.
     pub idle: Option<Duration>,
     /// Lock this long after the unlock or the start, even if the agent is used.
     pub max: Option<Duration>,
+    /// Lock when the desktop locks its screen.
+    pub on_screen_lock: bool,
+    /// Lock before the computer sleeps.
+    pub on_sleep: bool,
 }
 
 /// A source of base credentials.

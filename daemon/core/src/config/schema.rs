@@ -32,7 +32,7 @@ pub(super) use source::{RawSource, valid_sources};
 use values::AbsolutePath;
 pub(super) use values::{KeepWarm, LockTime, SessionDuration};
 
-use super::{ConfigError, LockTimes};
+use super::{ConfigError, LockRules};
 
 /// The profiles.
 pub(super) type RawProfiles = BTreeMap<ProfileName, RawProfile>;
@@ -94,6 +94,10 @@ pub(super) struct RawProfileSection {
 struct RawLock {
     idle: Option<LockTime>,
     max: Option<LockTime>,
+    #[serde(default)]
+    on_screen_lock: bool,
+    #[serde(default)]
+    on_sleep: bool,
 }
 
 /// `[audit]`.
@@ -160,9 +164,10 @@ impl RawConfig {
         }
     }
 
-    /// Returns the times of the automatic lock.
-    pub(super) fn lock_times(&self) -> LockTimes {
-        LockTimes { idle: self.lock.idle.map(|time| time.0), max: self.lock.max.map(|time| time.0) }
+    /// Returns when the agent locks by itself.
+    pub(super) fn lock_rules(&self) -> LockRules {
+        let RawLock { idle, max, on_screen_lock, on_sleep } = self.lock;
+        LockRules { idle: idle.map(|time| time.0), max: max.map(|time| time.0), on_screen_lock, on_sleep }
     }
 
     /// Returns the desktop notifications.

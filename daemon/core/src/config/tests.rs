@@ -266,12 +266,15 @@ fn notifications_defaults_and_limits() {
 }
 
 #[test]
-fn lock_times_limits_and_no_default() {
+fn lock_rules_limits_and_no_default() {
     let path = Path::new("config.toml");
-    assert_eq!(Config::parse(path, GOOD).unwrap().lock, LockTimes::default());
+    assert_eq!(Config::parse(path, GOOD).unwrap().lock, LockRules::default());
     let parsed = |lock: &str| Config::parse(path, &format!("[lock]\n{lock}\n{GOOD}")).map(|config| config.lock);
-    let times = LockTimes { idle: Some(Duration::from_mins(30)), max: Some(Duration::from_hours(12)) };
-    assert_eq!(parsed("idle = \"30min\"\nmax = \"12h\"").unwrap(), times);
+    let (idle, max) = (Some(Duration::from_mins(30)), Some(Duration::from_hours(12)));
+    let rules = LockRules { idle, max, ..LockRules::default() };
+    assert_eq!(parsed("idle = \"30min\"\nmax = \"12h\"").unwrap(), rules);
+    let with_desktop = LockRules { on_screen_lock: true, on_sleep: true, ..LockRules::default() };
+    assert_eq!(parsed("on_screen_lock = true\non_sleep = true").unwrap(), with_desktop);
     assert_eq!(parsed("max = \"168h\"").unwrap().max, Some(Duration::from_hours(168)));
     for (lock, expected) in [
         ("idle = \"59s\"", "config.toml:2: lock.idle: must be from a minute"),

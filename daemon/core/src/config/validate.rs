@@ -26,7 +26,7 @@ impl RawConfig {
         profiles: BTreeMap<ProfileName, Arc<ProfileConfig>>,
         pins: BTreeMap<ProfileName, UserPin>,
     ) -> Result<(Config, IncludeContext), (String, String)> {
-        let (network, lock) = (Arc::new(self.network()?), self.lock_times());
+        let (network, lock) = (Arc::new(self.network()?), self.lock_rules());
         let (notifications, audit_to_syslog) = (self.notifications(), self.audit_to_syslog());
         let (confirm_program, patterns) = (self.confirm_program(), self.include()?);
         let sources = schema::valid_sources(self.sources)?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::LockTimes;
+use crate::config::LockRules;
 
 /// The reason of an automatic lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,14 +11,18 @@ pub enum AutoLockReason {
     Idle(Duration),
     /// The agent was unlocked for this time.
     Max(Duration),
+    /// The desktop locked its screen.
+    ScreenLock,
+    /// The computer is about to sleep.
+    Sleep,
 }
 
 /// Returns when the agent locks and why: at the earlier of both limits. All times are counted from boot, sleep included, so
 /// setting the wall clock does not change them.
 #[must_use]
-pub(super) fn due(times: LockTimes, used: Duration, unlocked: Duration) -> Option<(Duration, AutoLockReason)> {
-    let idle = times.idle.map(|idle| (used.saturating_add(idle), AutoLockReason::Idle(idle)));
-    let max = times.max.map(|max| (unlocked.saturating_add(max), AutoLockReason::Max(max)));
+pub(super) fn due(rules: LockRules, used: Duration, unlocked: Duration) -> Option<(Duration, AutoLockReason)> {
+    let idle = rules.idle.map(|idle| (used.saturating_add(idle), AutoLockReason::Idle(idle)));
+    let max = rules.max.map(|max| (unlocked.saturating_add(max), AutoLockReason::Max(max)));
     idle.into_iter().chain(max).min_by_key(|(at, _)| *at)
 }
 
@@ -31,7 +35,7 @@ mod tests {
 
     #[test]
     fn auto_lock_is_due_at_the_earlier_limit() {
-        let times = |idle, max| LockTimes { idle, max };
+        let times = |idle, max| LockRules { idle, max, ..LockRules::default() };
         assert_eq!(due(times(None, None), HOUR, HOUR), None);
         let idle = Some(30 * MINUTE);
         assert_eq!(due(times(idle, None), HOUR, MINUTE), Some((90 * MINUTE, AutoLockReason::Idle(30 * MINUTE))));

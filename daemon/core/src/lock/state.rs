@@ -11,7 +11,7 @@ use super::error::LockError;
 use super::file::StoredLock;
 use super::rate_limit::UnlockRateLimit;
 use super::verifier::Verifier;
-use crate::config::LockTimes;
+use crate::config::LockRules;
 
 /// The state of the lock.
 #[derive(Debug)]
@@ -25,7 +25,9 @@ pub(super) struct LockState {
     pub(super) damage: Option<String>,
     /// Why the lock file could not be written, if it could not.
     pub(super) unsaved: Option<String>,
-    pub(super) times: LockTimes,
+    pub(super) rules: LockRules,
+    /// Why the desktop cannot be followed, if it cannot.
+    pub(super) unfollowed: Option<String>,
     /// When the agent was last used and last unlocked, as time since boot.
     pub(super) used: Duration,
     pub(super) unlocked: Duration,
@@ -41,7 +43,8 @@ impl LockState {
             serving: CancellationToken::new(),
             damage: None,
             unsaved: None,
-            times: LockTimes::default(),
+            rules: LockRules::default(),
+            unfollowed: None,
             used: now,
             unlocked: now,
             attempts: UnlockRateLimit::default(),
@@ -70,12 +73,18 @@ impl LockState {
     /// Returns when the agent locks by itself, and why.
     pub(super) fn auto_lock(&self) -> Option<(Duration, AutoLockReason)> {
         let can_lock = self.locked.is_none() && self.verifier.is_some();
-        auto_lock::due(self.times, self.used, self.unlocked).filter(|_| can_lock)
+        auto_lock::due(self.rules, self.used, self.unlocked).filter(|_| can_lock)
+    }
+
+    /// Returns whether the agent locks with the desktop.
+    pub(super) fn locks_with_desktop(&self) -> bool {
+        let has_wish = self.rules.on_screen_lock || self.rules.on_sleep;
+        has_wish && self.unfollowed.is_none() && self.verifier.is_some()
     }
 
     /// Returns whether an automatic lock is configured but no passphrase is set, so that nothing could unlock the agent.
     pub(super) fn is_ineffective(&self) -> bool {
-        self.verifier.is_none() && self.damage.is_none() && self.times != LockTimes::default()
+        self.verifier.is_none() && self.damage.is_none() && self.rules != LockRules::default()
     }
 
     /// Returns the contents for the lock file; `None` without a passphrase.
@@ -98,7 +107,10 @@ impl LockState {
                 let message = "[lock] in the configuration has no effect: no passphrase is set";
                 Some(body(message.to_owned()).hint("Set one: rolecall lock --passphrase"))
             }
-            (None, None) => None,
+            (None, None) => self.unfollowed.as_ref().map(|error| {
+                let message = format!("on_screen_lock and on_sleep of [lock] have no effect: {error}");
+                body(message).hint("Let your screen locker run: rolecall lock")
+            }),
         }
     }
 }

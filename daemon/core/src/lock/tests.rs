@@ -66,7 +66,7 @@ async fn lock_without_passphrase_rejected() {
         lock.set_passphrase(secret(&"x".repeat(1025)), None, LockClient::default()).await,
         Err(LockError::Length)
     );
-    lock.configure(LockTimes { idle: Some(MINUTE), max: None });
+    lock.configure(LockRules { idle: Some(MINUTE), ..LockRules::default() });
     tokio::time::sleep(10 * MINUTE).await;
     assert_eq!((lock.auto_lock_due(), lock.until_auto_lock()), (None, None));
     let problem = lock.status().problem.unwrap().to_string();
@@ -288,7 +288,7 @@ fn lock_again(before: &Lock, path: PathBuf) -> Lock {
 #[tokio::test(start_paused = true)]
 async fn auto_lock_is_due_by_idle_and_by_maximal_time() {
     let lock = locked().await;
-    lock.configure(LockTimes { idle: Some(30 * MINUTE), max: Some(60 * MINUTE) });
+    lock.configure(LockRules { idle: Some(30 * MINUTE), max: Some(60 * MINUTE), ..LockRules::default() });
     assert_eq!(lock.until_auto_lock(), None, "a locked agent does not lock by itself");
     unlock(&lock, RIGHT, 1).await.unwrap();
     tokio::time::sleep(29 * MINUTE).await;

@@ -93,7 +93,7 @@ pub(super) const PINNED: [&str; 6] =
 
 /// The keys, in the order of the reference. Every key of `[defaults]` is also one of `[profiles.NAME]`.
 #[rustfmt::skip]
-pub(super) const KEYS: [Key; 56] = [
+pub(super) const KEYS: [Key; 58] = [
     key("", "include", Texts, Default("[]"), "Files with further sources and profiles, which a team shares in a git repository or a managed folder."),
 
     key("defaults", "duration", Text, Default("\"1h\""), "The length of a session, from 15 minutes to 12 hours, such as `\"1h\"`, `\"45m\"` or `\"1h30m\"`."),
@@ -151,6 +151,8 @@ pub(super) const KEYS: [Key; 56] = [
 
     key("lock", "idle", Text, Example("\"30min\""), "Lock after this time without use, such as `\"30min\"`, from one minute to a week."),
     key("lock", "max", Text, Example("\"12h\""), "Lock this long after the start or the last unlock, even if the daemon is in use, such as `\"12h\"`."),
+    key("lock", "on_screen_lock", Boolean, Default("false"), "Lock when your desktop locks its screen. Linux with systemd-logind only."),
+    key("lock", "on_sleep", Boolean, Default("false"), "Lock before the computer sleeps. Linux with systemd-logind only."),
 
     key("notifications", "login", Boolean, Default("true"), "Send one notification when a login has expired, and one before it expires (see `early`)."),
     key("notifications", "unauthorized", Boolean, Default("true"), "Send one notification when a cluster rejects the tokens of a profile with 401 (Unauthorized)."),
