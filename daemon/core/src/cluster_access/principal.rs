@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use rolecall_protocol::{PrincipalKind, RoleArn};
+use rolecall_protocol::{PrincipalKind, RoleArn, is_unsafe_for_terminal};
 
 use crate::iam_arn::{self, IamArn, IamResource};
 
@@ -209,6 +209,10 @@ impl FromStr for Principal {
     type Err = PrincipalError;
 
     fn from_str(text: &str) -> Result<Self, PrincipalError> {
+        // The errors quote parts of an ARN.
+        if text.contains(is_unsafe_for_terminal) {
+            return Err(PrincipalError::NotAnArn);
+        }
         let arn = IamArn::parse(text).ok_or(PrincipalError::NotAnArn)?;
         let (kind, name) = match arn.resource {
             IamResource::Role(name) => (IamKind::Role, name),
@@ -298,7 +302,9 @@ mod tests {
         assert_eq!(parse(linked).unwrap_err(), PrincipalError::ServiceLinkedRole);
         let group = parse("arn:aws:iam::111122223333:group/dev").unwrap_err().to_string();
         assert_eq!(group, "is an ARN of iam group; EKS accepts IAM roles and IAM users");
-        assert_eq!(parse("dev").unwrap_err(), PrincipalError::NotAnArn);
+        for no_arn in ["dev", "arn:aws:iam::111122223333:gr\toup/dev", "arn:aws:i\u{202e}am::111122223333:group/dev"] {
+            assert_eq!(parse(no_arn).unwrap_err(), PrincipalError::NotAnArn);
+        }
         for (invalid, reason) in [
             ("arn:gcp:iam::111122223333:user/jo", "names no partition"),
             ("arn:aws:iam::1111:user/jo", "twelve digits"),

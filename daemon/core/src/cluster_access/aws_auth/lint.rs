@@ -4,7 +4,7 @@ mod mapping;
 
 use std::collections::HashSet;
 
-use rolecall_protocol::{AccessFinding, Severity, similar_names};
+use rolecall_protocol::{AccessFinding, Severity, escape_controls, similar_names};
 
 use super::node::{Content, Node};
 use super::read::{fold, is_skippable};
@@ -55,6 +55,10 @@ pub fn lint(data: &Data, partition: Option<&str>) -> Vec<Finding> {
         fields(&mut findings, key, data.get(key.as_str()).map_or("", String::as_str));
     }
     findings.0.sort_by_key(|finding| (finding.key, finding.finding.line, finding.index));
+    for AccessFinding { message, hint, .. } in findings.0.iter_mut().map(|found| &mut found.finding) {
+        *message = escape_controls(message);
+        *hint = hint.as_deref().map(escape_controls);
+    }
     findings.0
 }
 
