@@ -159,7 +159,7 @@ mod tests {
     fn read_large_file_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config");
-        std::fs::File::create(&path).unwrap().set_len(MAX_FILE_SIZE + 1).unwrap();
+        File::create(&path).unwrap().set_len(MAX_FILE_SIZE + 1).unwrap();
         assert_eq!(read(&path).err().unwrap().problem, FileProblem::TooLarge);
     }
 }
