@@ -92,7 +92,7 @@ mod logind {
             loop {
                 let signal = self.signals.next().await.ok_or(DesktopError::Closed)??;
                 if self.is_from_logind(&signal).await?
-                    && let Some(reason) = self.reason(&signal).await?
+                    && let Some(reason) = self.reason(&signal).await
                 {
                     return Ok(reason);
                 }
@@ -109,19 +109,16 @@ mod logind {
             Ok(self.logind == *sender)
         }
 
-        async fn reason(&mut self, signal: &Message) -> Result<Option<AutoLockReason>, DesktopError> {
+        async fn reason(&mut self, signal: &Message) -> Option<AutoLockReason> {
             let header = signal.header();
-            let (Some(path), Some(interface), Some(member)) = (header.path(), header.interface(), header.member())
-            else {
-                return Ok(None);
-            };
+            let (path, interface, member) = (header.path()?, header.interface()?, header.member()?);
             match (interface.as_str(), member.as_str()) {
-                (MANAGER, "PrepareForSleep") if self.rules.on_sleep => Ok(self.sleep(signal).await),
+                (MANAGER, "PrepareForSleep") if self.rules.on_sleep => self.sleep(signal).await,
                 (SESSION, "Lock") if self.rules.on_screen_lock => self.lock_of_own(path).await,
                 (PROPERTIES, "PropertiesChanged") if self.rules.on_screen_lock && says_locked(signal) => {
                     self.lock_of_own(path).await
                 }
-                _ => Ok(None),
+                _ => None,
             }
         }
 
@@ -135,13 +132,19 @@ mod logind {
             None
         }
 
-        /// The reason, if the session belongs to this user.
-        async fn lock_of_own(&self, path: &ObjectPath<'_>) -> Result<Option<AutoLockReason>, DesktopError> {
-            let reply = self.call("ListSessions", &()).await?;
-            let sessions: Vec<SessionRow> = reply.body().deserialize()?;
+        /// The reason, if the session belongs to this user or logind does not say whose it is.
+        async fn lock_of_own(&self, path: &ObjectPath<'_>) -> Option<AutoLockReason> {
             let own = rustix::process::geteuid().as_raw();
             let is_own = |(_, uid, _, _, found): &SessionRow| *uid == own && found.as_str() == path.as_str();
-            Ok(sessions.iter().any(is_own).then_some(AutoLockReason::ScreenLock))
+            let listed = self.call("ListSessions", &()).await;
+            let is_locked = match listed.and_then(|reply| Ok(reply.body().deserialize::<Vec<SessionRow>>()?)) {
+                Ok(sessions) => sessions.iter().any(is_own),
+                Err(error) => {
+                    tracing::warn!(%error, "logind does not say whose session is locked, so the agent locks");
+                    true
+                }
+            };
+            is_locked.then_some(AutoLockReason::ScreenLock)
         }
 
         /// Takes an inhibitor. Without one, the computer may sleep before the agent is locked.
