@@ -3,9 +3,6 @@
 //! Screen lockers set `LockedHint` of their session (GNOME, Plasma), or wait for the signal `Lock` of `loginctl lock-session`
 //! (xss-lock, swayidle). Before sleep, logind waits for those that hold an inhibitor lock of mode `delay`, for at most 5 s by default.
 
-use rolecall_core::config::LockRules;
-use rolecall_core::lock::AutoLockReason;
-
 /// Why the desktop cannot be followed.
 #[derive(Debug, thiserror::Error)]
 pub enum DesktopError {
@@ -31,6 +28,8 @@ mod logind {
     use std::time::Duration;
 
     use futures_util::StreamExt as _;
+    use rolecall_core::config::LockRules;
+    use rolecall_core::lock::AutoLockReason;
     use zbus::connection::Builder;
     use zbus::fdo::DBusProxy;
     use zbus::message::{Message, Type};
@@ -38,7 +37,7 @@ mod logind {
     use zbus::zvariant::{DynamicType, ObjectPath, OwnedFd, OwnedObjectPath, Value};
     use zbus::{Connection, MatchRule, MessageStream};
 
-    use super::{AutoLockReason, DesktopError, LockRules};
+    use crate::desktop_lock::DesktopError;
 
     const SERVICE: &str = "org.freedesktop.login1";
     const PATH: &str = "/org/freedesktop/login1";
@@ -185,7 +184,10 @@ mod logind {
 
 #[cfg(not(target_os = "linux"))]
 mod unsupported {
-    use super::{AutoLockReason, DesktopError, LockRules};
+    use rolecall_core::config::LockRules;
+    use rolecall_core::lock::AutoLockReason;
+
+    use crate::desktop_lock::DesktopError;
 
     /// No connection.
     pub struct Desktop(std::convert::Infallible);
