@@ -30,10 +30,10 @@ pub fn kubeconfig(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let Some(before) = load(text) else { return };
     let Some(with_kept) = edited(&before, |draft| draft.upsert(&entry("kept")).map(drop)) else { return };
-    assert_others_kept(&before, &with_kept);
+    assert_others_kept(&before, &with_kept, "kept");
 
     let Some(with_both) = edited(&with_kept, |draft| draft.upsert(&entry("added")).map(drop)) else { return };
-    assert_others_kept(&with_kept, &with_both);
+    assert_others_kept(&with_kept, &with_both, "added");
     let removed = edited(&with_both, |draft| match draft.remove("added", &EntryNames::new("added")) {
         Removal::Removed => Ok(()),
         other => panic!("{other:?}"),
@@ -87,19 +87,25 @@ fn entry(profile: &str) -> Entry {
     }
 }
 
-/// Checks that adding a profile has changed nothing else. If the file has entries of the profile, they are updated.
-fn assert_others_kept(before: &LoadedFile, after: &LoadedFile) {
+/// Checks that adding a profile has changed nothing else. If the file has entries of the profile, by name or because their user
+/// runs `rolecall token <profile>`, they are updated.
+fn assert_others_kept(before: &LoadedFile, after: &LoadedFile, profile: &str) {
+    let draft = Draft::new(std::slice::from_ref(before));
+    let (names, users) = (draft.entry_names(profile), draft.users_of(profile));
+    let is_of_profile = |kind: EntryKind, item: &Value| {
+        item.is_named(names.get(kind)) || (kind == EntryKind::User && users.iter().any(|user| item.is_named(user)))
+    };
     for kind in EntryKind::ALL {
         let of_others = |file: &LoadedFile| -> Vec<Value> {
             let items = file.model.get(kind.list_key()).map(Value::items).unwrap_or_default();
-            items.iter().filter(|item| !is_of_profile(item)).cloned().collect()
+            items.iter().filter(|item| !is_of_profile(kind, item)).cloned().collect()
         };
         assert!(of_others(before) == of_others(after), "{kind:?} of others changed");
     }
     let (old, new) = (&before.original.text, &after.original.text);
-    let updates = EntryKind::ALL
-        .into_iter()
-        .any(|kind| before.model.get(kind.list_key()).is_some_and(|list| list.items().iter().any(is_of_profile)));
+    let updates = EntryKind::ALL.into_iter().any(|kind| {
+        before.model.get(kind.list_key()).is_some_and(|list| list.items().iter().any(|item| is_of_profile(kind, item)))
+    });
     // A single \r ends a line, too (YAML 1.2, 5.4).
     let mut lines = new.split(['\n', '\r']);
     for line in old.split(['\n', '\r']).filter(|line| !updates && !may_change(line)) {
@@ -108,10 +114,6 @@ fn assert_others_kept(before: &LoadedFile, after: &LoadedFile) {
             "lost {line:?} of\n{old}\nin\n{new}"
         );
     }
-}
-
-fn is_of_profile(item: &Value) -> bool {
-    ["kept", "rolecall-kept", "added", "rolecall-added"].iter().any(|name| item.is_named(name))
 }
 
 /// Whether two texts are equal. In a list in flow style, the space around an item goes with the item.
