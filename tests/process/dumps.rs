@@ -1,6 +1,7 @@
 //! A debugger of the same user, and a crash of the daemon: neither shows its memory.
 
 use std::fs::{self, File};
+use std::io::Read as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -31,6 +32,18 @@ fn attach(pid: u32) -> Result<(), Errno> {
     thread::scope(|scope| scope.spawn(attach).join().unwrap())
 }
 
+/// Attaches to an unprotected process. No thread waits for its end at the same time: it would be shown the stop of the attach,
+/// which [`attach`] waits for.
+fn attach_to_other(fixture: &Fixture) -> Result<(), Errno> {
+    let mut command = unprivileged(fixture);
+    let mut other =
+        command.args(["sh", "-c", "echo; read x"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    other.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
+    let attached = attach(other.id());
+    other.wait().unwrap(); // closes its standard input first
+    attached
+}
+
 /// A command that runs a program without capabilities, if the tests run as root.
 fn unprivileged(fixture: &Fixture) -> Command {
     let mut command = fixture.sandbox.command("setpriv");
@@ -45,10 +58,7 @@ fn unprivileged(fixture: &Fixture) -> Command {
 #[test]
 fn debugger_of_the_same_user_cannot_attach() {
     let fixture = Fixture::configured();
-    let mut other = unprivileged(&fixture);
-    let other = fixture.sandbox.spawn_daemon(other.args(["sh", "-c", "echo; read x </dev/zero"]));
-    other.wait_stdout_line(HANG_GUARD);
-    if let Err(error) = attach(other.pid()) {
+    if let Err(error) = attach_to_other(&fixture) {
         return skipped(&format!("an attach: this system forbids every one ({error})"));
     }
     let mut daemon = unprivileged(&fixture);
