@@ -40,12 +40,7 @@ impl Environment {
     /// The environment for a daemon that the plugin starts, without `ROLECALL_CONFIG`. A kubeconfig adds variables to those
     /// of kubectl: variables that lead to other programs, files or hosts stay only if kubectl was started with them.
     pub(crate) fn of_plugin(self) -> Self {
-        let caller = match (location::exec_info(), parent_environment()) {
-            (None, _) => Caller::User,
-            (Some(_), Some(environment)) => Caller::Kubectl(environment),
-            (Some(_), None) => Caller::UnknownKubectl,
-        };
-        self.without_additions(&caller)
+        self.without_additions(&Caller::of_plugin())
     }
 
     fn without_additions(mut self, caller: &Caller) -> Self {
@@ -56,6 +51,25 @@ impl Environment {
             Caller::UnknownKubectl => !leads_to_host(name),
         });
         self
+    }
+
+    /// Whether a kubeconfig may have added variables to those of the program that runs the plugin, except for Rolecall's own. Some
+    /// variables make a program run another one.
+    pub(crate) fn has_additions_of_kubeconfig(&self) -> bool {
+        self.has_additions(&Caller::of_plugin())
+    }
+
+    fn has_additions(&self, caller: &Caller) -> bool {
+        let is_own = |name: &OsStr| {
+            name == rolecall_protocol::EXEC_INFO_VARIABLE || name.as_encoded_bytes().starts_with(b"ROLECALL_")
+        };
+        match caller {
+            Caller::User => false,
+            Caller::Kubectl(known) => {
+                self.0.iter().any(|(name, value)| !is_own(name) && !has_variable(known, name, value))
+            }
+            Caller::UnknownKubectl => true,
+        }
     }
 
     /// The variables of a kubeconfig entry with which kubectl in another shell finds the same daemon.
@@ -94,6 +108,17 @@ enum Caller {
     Kubectl(Vec<u8>),
     /// Such a program, and the system does not show its environment.
     UnknownKubectl,
+}
+
+impl Caller {
+    /// Returns the process that runs this plugin.
+    fn of_plugin() -> Self {
+        match (location::exec_info(), parent_environment()) {
+            (None, _) => Self::User,
+            (Some(_), Some(environment)) => Self::Kubectl(environment),
+            (Some(_), None) => Self::UnknownKubectl,
+        }
+    }
 }
 
 /// Whether a variable names a program, a file or a host that the daemon would use.
@@ -157,6 +182,19 @@ mod tests {
         assert_eq!(kept(Caller::Kubectl(b"AWS_CONFIG_FILE=/theirs\0".to_vec())), ["HOME", files]);
         assert_eq!(kept(Caller::UnknownKubectl), ["HOME", files]);
         assert_eq!(kept(Caller::User), ["HOME", files, bus, "AWS_CONTAINER_CREDENTIALS_FULL_URI"]);
+    }
+
+    #[test]
+    fn variables_of_a_kubeconfig_are_noticed() {
+        let has_additions = |pairs: &[(&str, &str)]| {
+            environment(pairs).has_additions(&Caller::Kubectl(b"PATH=/usr/bin\0DISPLAY=:0\0".to_vec()))
+        };
+        let own =
+            [("PATH", "/usr/bin"), ("DISPLAY", ":0"), ("KUBERNETES_EXEC_INFO", "{}"), ("ROLECALL_ENTRY_KEY", "k")];
+        assert!(!has_additions(&own) && !has_additions(&own[..1]));
+        assert!(has_additions(&[("PATH", "/repo:/usr/bin")]) && has_additions(&[("BROWSER", "/repo/x")]));
+        assert!(environment(&[]).has_additions(&Caller::UnknownKubectl));
+        assert!(!environment(&own).has_additions(&Caller::User));
     }
 
     #[test]

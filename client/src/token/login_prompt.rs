@@ -59,7 +59,9 @@ pub(super) fn offer_login(
         other => return other.map_err(|error| error.with_subject(name)),
     };
     let environment = read_environment();
-    let (sink, has_browser) = (Sink::Terminal(tty), browser::is_available(&environment));
+    // The browser's launcher obeys variables (PATH, BROWSER), which a kubeconfig can set. On macOS it has a fixed path.
+    let is_safe = cfg!(target_os = "macos") || !environment.has_additions_of_kubeconfig();
+    let (sink, has_browser) = (Sink::Terminal(tty), is_safe && browser::is_available(&environment));
     let about = name.to_string();
     let mut prompter = Prompter::new(about, &profile.source, &environment, sink, CodeInput::Terminal, has_browser)?;
     prompt_lock.mark_asked();
