@@ -1,7 +1,18 @@
 //! What locks the agent with the desktop: logind reports the lock of the screen and the sleep of the computer on Linux.
 //!
-//! Screen lockers set `LockedHint` of their session (GNOME, Plasma), or wait for the signal `Lock` of `loginctl lock-session`
-//! (xss-lock, swayidle). Before sleep, logind waits for those that hold an inhibitor lock of mode `delay`, for at most 5 s by default.
+//! GNOME, Plasma and xss-lock set `LockedHint` of their session when they lock the screen; `loginctl lock-session` sends the signal
+//! `Lock`. Before sleep, logind waits for those that hold an inhibitor lock of mode `delay`, for at most 5 s by default.
+
+use rolecall_core::lock::AutoLockReason;
+
+/// What happens on the desktop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DesktopEvent {
+    /// A reason to lock.
+    Lock(AutoLockReason),
+    /// The computer woke up.
+    WokeUp,
+}
 
 /// Why the desktop cannot be followed.
 #[derive(Debug, thiserror::Error)]
@@ -9,8 +20,11 @@ pub enum DesktopError {
     /// The bus cannot be reached, or logind is not there.
     #[error("logind cannot be reached: {0}")]
     Bus(String),
+    /// logind has no connection to the bus any longer.
+    #[error("logind cannot be reached: it left the system bus")]
+    Left,
     /// The bus closed the connection.
-    #[error("the system bus closed the connection")]
+    #[error("logind cannot be reached: the system bus closed the connection")]
     Closed,
     /// Only Linux is supported.
     #[error("this system is not supported")]
@@ -34,11 +48,12 @@ mod logind {
     use zbus::fdo::DBusProxy;
     use zbus::message::{Message, Type};
     use zbus::names::{BusName, OwnedUniqueName};
-    use zbus::zvariant::{DynamicType, ObjectPath, OwnedFd, OwnedObjectPath, Value};
+    use zbus::zvariant::{DynamicType, OwnedFd, OwnedObjectPath, OwnedValue, Value};
     use zbus::{Connection, MatchRule, MessageStream};
 
-    use crate::desktop_lock::DesktopError;
+    use crate::desktop_lock::{DesktopError, DesktopEvent};
 
+    const BUS: &str = "org.freedesktop.DBus";
     const SERVICE: &str = "org.freedesktop.login1";
     const PATH: &str = "/org/freedesktop/login1";
     const MANAGER: &str = "org.freedesktop.login1.Manager";
@@ -46,21 +61,27 @@ mod logind {
     const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
     /// How long a call may take.
     const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+    /// How many messages wait. Any process may send some, while the subscriptions are made.
+    const MAX_WAITING: usize = 1024;
 
     /// id, uid, user, seat, path.
     type SessionRow = (String, u32, String, String, OwnedObjectPath);
 
-    /// A connection to logind.
+    /// Two connections to the bus. Signals of other processes fill the queue of the first alone.
     pub struct Desktop {
         rules: LockRules,
-        bus: Connection,
         signals: MessageStream,
-        /// The connection of logind: any process can send a signal, with any content.
+        calls: Connection,
+        /// The connection that has logind's name: any process can send a signal, with any content.
         logind: OwnedUniqueName,
+        /// Reasons that were there before the signals.
+        found: Vec<AutoLockReason>,
         /// Delays sleep until it is closed.
         inhibitor: Option<OwnedFd>,
         /// An inhibitor that is closed once the agent is locked.
         ending_inhibitor: Option<OwnedFd>,
+        /// Why logind does not delay sleep, if it does not.
+        sleep_error: Option<DesktopError>,
     }
 
     impl From<zbus::Error> for DesktopError {
@@ -72,104 +93,163 @@ mod logind {
     impl Desktop {
         /// Connects to logind, and delays sleep if `on_sleep` is set.
         pub async fn connect(rules: LockRules) -> Result<Self, DesktopError> {
-            let building = Builder::system()?.method_timeout(CALL_TIMEOUT).build();
-            let timed_out = |_| DesktopError::Bus("the system bus does not answer".to_owned());
-            let bus = tokio::time::timeout(CALL_TIMEOUT, building).await.map_err(timed_out)??;
-            let rule = MatchRule::builder().msg_type(Type::Signal).sender(SERVICE)?.build();
-            let signals = MessageStream::for_match_rule(rule, &bus, None).await?;
-            let logind = owner(&bus).await?;
-            let mut desktop = Self { rules, bus, signals, logind, inhibitor: None, ending_inhibitor: None };
-            if rules.on_sleep {
-                desktop.delay_sleep().await;
-            }
+            let (signals, calls) = (connection().await?, connection().await?);
+            let stream = MessageStream::from(&signals);
+            subscribe(&signals).await?;
+            let name = BusName::try_from(SERVICE).map_err(zbus::Error::from)?;
+            let logind = DBusProxy::new(&calls).await?.get_name_owner(name).await.map_err(zbus::Error::from)?;
+            let mut desktop = Self {
+                rules,
+                signals: stream,
+                calls,
+                logind,
+                found: Vec::new(),
+                inhibitor: None,
+                ending_inhibitor: None,
+                sleep_error: None,
+            };
+            desktop.delay_sleep().await;
+            desktop.find_reasons().await?;
             Ok(desktop)
         }
 
-        /// Waits for the next reason to lock. The caller locks before it calls this again: then the computer may sleep.
-        pub async fn next_reason(&mut self) -> Result<AutoLockReason, DesktopError> {
+        /// Returns why sleep does not wait for the lock, if it does not.
+        pub const fn sleep_error(&self) -> Option<&DesktopError> {
+            self.sleep_error.as_ref()
+        }
+
+        /// Waits for the next event. The caller locks before it calls this again: then the computer may sleep.
+        pub async fn next_event(&mut self) -> Result<DesktopEvent, DesktopError> {
             drop(self.ending_inhibitor.take());
             loop {
-                let signal = self.signals.next().await.ok_or(DesktopError::Closed)??;
-                if self.is_from_logind(&signal).await?
-                    && let Some(reason) = self.reason(&signal).await
-                {
-                    return Ok(reason);
+                if let Some(reason) = self.found.pop() {
+                    return Ok(DesktopEvent::Lock(reason));
+                }
+                let message = self.signals.next().await.ok_or(DesktopError::Closed)??;
+                let header = message.header();
+                match header.sender() {
+                    Some(sender) if *sender == BUS => self.follow_owner(&message).await?,
+                    Some(sender) if self.logind == *sender => {
+                        if let Some(event) = self.event(&message).await {
+                            return Ok(event);
+                        }
+                    }
+                    _ => {}
                 }
             }
         }
 
-        /// Whether logind sent the signal. Its connection is a new one after its restart.
-        async fn is_from_logind(&mut self, signal: &Message) -> Result<bool, DesktopError> {
-            let header = signal.header();
-            let Some(sender) = header.sender() else { return Ok(false) };
-            if self.logind != *sender {
-                self.logind = owner(&self.bus).await?;
-            }
-            Ok(self.logind == *sender)
+        /// logind has another connection after its restart.
+        async fn follow_owner(&mut self, message: &Message) -> Result<(), DesktopError> {
+            let body = message.body();
+            let Ok((SERVICE, _, owner)) = body.deserialize::<(&str, &str, &str)>() else { return Ok(()) };
+            self.logind = OwnedUniqueName::try_from(owner).map_err(|_| DesktopError::Left)?;
+            self.find_reasons().await
         }
 
-        async fn reason(&mut self, signal: &Message) -> Option<AutoLockReason> {
+        /// Finds what happened before the signals: a locked screen, or a sleep that begins.
+        async fn find_reasons(&mut self) -> Result<(), DesktopError> {
+            if self.rules.on_sleep && self.is_set(PATH, MANAGER, "PreparingForSleep").await? {
+                self.found.push(AutoLockReason::Sleep);
+            }
+            if self.rules.on_screen_lock {
+                for session in self.own_sessions().await? {
+                    if self.is_set(&session, SESSION, "LockedHint").await? {
+                        self.found.push(AutoLockReason::ScreenLock);
+                    }
+                }
+            }
+            Ok(())
+        }
+
+        async fn event(&mut self, signal: &Message) -> Option<DesktopEvent> {
             let header = signal.header();
             let (path, interface, member) = (header.path()?, header.interface()?, header.member()?);
             match (interface.as_str(), member.as_str()) {
                 (MANAGER, "PrepareForSleep") if self.rules.on_sleep => self.sleep(signal).await,
-                (SESSION, "Lock") if self.rules.on_screen_lock => self.lock_of_own(path).await,
+                (SESSION, "Lock") if self.rules.on_screen_lock => self.lock_of_own(path.as_str()).await,
                 (PROPERTIES, "PropertiesChanged") if self.rules.on_screen_lock && says_locked(signal) => {
-                    self.lock_of_own(path).await
+                    self.lock_of_own(path.as_str()).await
                 }
                 _ => None,
             }
         }
 
         /// The signal says true before sleep and false after it.
-        async fn sleep(&mut self, signal: &Message) -> Option<AutoLockReason> {
+        async fn sleep(&mut self, signal: &Message) -> Option<DesktopEvent> {
             if signal.body().deserialize().ok()? {
                 self.ending_inhibitor = self.inhibitor.take();
-                return Some(AutoLockReason::Sleep);
+                return Some(DesktopEvent::Lock(AutoLockReason::Sleep));
             }
             self.delay_sleep().await;
-            None
+            Some(DesktopEvent::WokeUp)
         }
 
-        /// The reason, if the session belongs to this user or logind does not say whose it is.
-        async fn lock_of_own(&self, path: &ObjectPath<'_>) -> Option<AutoLockReason> {
-            let own = rustix::process::geteuid().as_raw();
-            let is_own = |(_, uid, _, _, found): &SessionRow| *uid == own && found.as_str() == path.as_str();
-            let listed = self.call("ListSessions", &()).await;
-            let is_locked = match listed.and_then(|reply| Ok(reply.body().deserialize::<Vec<SessionRow>>()?)) {
-                Ok(sessions) => sessions.iter().any(is_own),
+        /// A lock, if the session belongs to this user or logind does not say whose it is.
+        async fn lock_of_own(&self, path: &str) -> Option<DesktopEvent> {
+            let is_own = match self.own_sessions().await {
+                Ok(sessions) => sessions.iter().any(|session| session.as_str() == path),
                 Err(error) => {
                     tracing::warn!(%error, "logind does not say whose session is locked, so the agent locks");
                     true
                 }
             };
-            is_locked.then_some(AutoLockReason::ScreenLock)
+            is_own.then_some(DesktopEvent::Lock(AutoLockReason::ScreenLock))
         }
 
-        /// Takes an inhibitor. Without one, the computer may sleep before the agent is locked.
+        async fn own_sessions(&self) -> Result<Vec<OwnedObjectPath>, DesktopError> {
+            let reply = self.call(PATH, MANAGER, "ListSessions", &()).await?;
+            let sessions: Vec<SessionRow> = reply.body().deserialize()?;
+            let own = rustix::process::geteuid().as_raw();
+            Ok(sessions.into_iter().filter(|(_, uid, ..)| *uid == own).map(|(.., path)| path).collect())
+        }
+
+        /// Takes an inhibitor, if `on_sleep` is set. Without one, the computer may sleep before the agent is locked.
         async fn delay_sleep(&mut self) {
-            let request = ("sleep", "Rolecall", "Sessions are dropped before sleep", "delay");
-            let reply = self.call("Inhibit", &request).await;
-            match reply.and_then(|reply| Ok(reply.body().deserialize()?)) {
-                Ok(inhibitor) => self.inhibitor = Some(inhibitor),
-                Err(error) => tracing::info!(%error, "sleep is not delayed for the lock"),
+            if !self.rules.on_sleep {
+                return;
             }
+            let request = ("sleep", "Rolecall", "Sessions are dropped before sleep", "delay");
+            let reply = self.call(PATH, MANAGER, "Inhibit", &request).await;
+            match reply.and_then(|reply| Ok(reply.body().deserialize()?)) {
+                Ok(inhibitor) => (self.inhibitor, self.sleep_error) = (Some(inhibitor), None),
+                Err(error) => self.sleep_error = Some(error),
+            }
+        }
+
+        async fn is_set(&self, path: &str, interface: &str, property: &str) -> Result<bool, DesktopError> {
+            let reply = self.call(path, PROPERTIES, "Get", &(interface, property)).await?;
+            let value: OwnedValue = reply.body().deserialize()?;
+            Ok(matches!(&*value, Value::Bool(true)))
         }
 
         async fn call(
             &self,
+            path: &str,
+            interface: &str,
             method: &str,
             body: &(impl serde::Serialize + DynamicType),
         ) -> Result<Message, DesktopError> {
-            Ok(self.bus.call_method(Some(SERVICE), PATH, Some(MANAGER), method, body).await?)
+            Ok(self.calls.call_method(Some(SERVICE), path, Some(interface), method, body).await?)
         }
     }
 
-    /// The connection that has logind's name.
-    async fn owner(bus: &Connection) -> Result<OwnedUniqueName, DesktopError> {
+    async fn connection() -> Result<Connection, DesktopError> {
+        let building = Builder::system()?.method_timeout(CALL_TIMEOUT).max_queued(MAX_WAITING).build();
+        let timed_out = |_| DesktopError::Bus("the system bus does not answer".to_owned());
+        Ok(tokio::time::timeout(CALL_TIMEOUT, building).await.map_err(timed_out)??)
+    }
+
+    /// Subscribes to logind's signals, and to changes of the connection that has its name.
+    async fn subscribe(bus: &Connection) -> Result<(), DesktopError> {
+        let of_logind = MatchRule::builder().msg_type(Type::Signal).sender(SERVICE)?.build();
+        let of_owner = MatchRule::builder().msg_type(Type::Signal).sender(BUS)?.member("NameOwnerChanged")?;
+        let of_owner = of_owner.arg(0, SERVICE)?.build();
         let dbus = DBusProxy::new(bus).await?;
-        let name = BusName::try_from(SERVICE).map_err(zbus::Error::from)?;
-        dbus.get_name_owner(name).await.map_err(|error| zbus::Error::from(error).into())
+        for rule in [of_logind, of_owner] {
+            dbus.add_match_rule(rule).await.map_err(zbus::Error::from)?;
+        }
+        Ok(())
     }
 
     /// Whether a signal says that the screen of a session is now locked.
@@ -185,9 +265,8 @@ mod logind {
 #[cfg(not(target_os = "linux"))]
 mod unsupported {
     use rolecall_core::config::LockRules;
-    use rolecall_core::lock::AutoLockReason;
 
-    use crate::desktop_lock::DesktopError;
+    use crate::desktop_lock::{DesktopError, DesktopEvent};
 
     /// No connection.
     pub struct Desktop(std::convert::Infallible);
@@ -200,8 +279,13 @@ mod unsupported {
         }
 
         /// Never called.
+        pub const fn sleep_error(&self) -> Option<&DesktopError> {
+            match self.0 {}
+        }
+
+        /// Never called.
         #[allow(clippy::unused_async)] // as on Linux
-        pub async fn next_reason(&mut self) -> Result<AutoLockReason, DesktopError> {
+        pub async fn next_event(&mut self) -> Result<DesktopEvent, DesktopError> {
             match self.0 {}
         }
     }

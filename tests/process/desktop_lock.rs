@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::path::PathBuf;
 
 use rolecall_harness::{Daemon, Logind, SessionBus, within};
 
@@ -15,7 +16,7 @@ const BOTH: &str = "on_screen_lock = true\non_sleep = true";
 struct Desktop {
     fixture: Fixture,
     logind: Logind,
-    _daemon: Daemon,
+    daemon: Daemon,
     _bus: SessionBus,
 }
 
@@ -35,7 +36,7 @@ impl Desktop {
         let daemon = fixture.sandbox.spawn_daemon(&mut command);
         daemon.wait_ready(HANG_GUARD);
         fixture.token().assert_ok();
-        let desktop = Self { fixture, logind, _daemon: daemon, _bus: bus };
+        let desktop = Self { fixture, logind, daemon, _bus: bus };
         with_passphrase(&desktop.fixture, &["lock", "--passphrase", "--stdin"]);
         Some(desktop)
     }
@@ -44,6 +45,14 @@ impl Desktop {
     fn assert_locked(&self) {
         let line = error_line(&self.fixture.token(), 5);
         assert_eq!(line, "rolecall: prod: the agent is locked. Run: rolecall unlock");
+    }
+
+    /// Waits for a text in the status.
+    #[track_caller]
+    fn wait_for_status(&self, text: &str) {
+        let status = || self.fixture.rolecall(&["status"]).stdout;
+        let found = within(HANG_GUARD, || status().contains(text).then_some(()));
+        assert!(found.is_some(), "{text} is not in\n{}", status());
     }
 
     /// Waits until the daemon has handled all signals so far, by one that it answers.
@@ -86,7 +95,7 @@ fn daemon_locks_with_the_screen_of_its_user_alone() {
     desktop.logind.wait_for_inhibitors(1, HANG_GUARD);
     desktop.logind.lock_foreign_session();
     desktop.logind.set_locked_hint(false);
-    desktop.logind.forge_lock();
+    desktop.logind.forge_lock(desktop.daemon.pid(), 2_000);
     desktop.wait_until_handled(2);
     desktop.fixture.token().assert_ok();
     desktop.logind.lock_session();
@@ -98,6 +107,52 @@ fn daemon_locks_with_the_screen_of_its_user_alone() {
     desktop.assert_locked();
     let audit = desktop.fixture.rolecall(&["audit", "-o", "json"]).assert_ok().stdout.clone();
     assert_eq!(audit.matches("\"screen_lock\"").count(), 2, "{audit}");
+}
+
+/// Fault matrix row 106. The screen was locked while the daemon did not listen.
+#[test]
+fn daemon_locks_if_the_screen_is_locked_already() {
+    let Some(desktop) = Desktop::new() else { return };
+    desktop.logind.wait_for_inhibitors(1, HANG_GUARD);
+    desktop.logind.set_locked_hint_silently(true);
+    desktop.fixture.token().assert_ok();
+    desktop.fixture.rolecall(&["agent", "restart"]).assert_ok();
+    desktop.wait_for_status("! locked since ");
+    desktop.logind.set_locked_hint_silently(false);
+    with_passphrase(&desktop.fixture, &["unlock", "--stdin"]);
+    // logind restarts, and the screen is locked meanwhile.
+    desktop.logind.leave();
+    desktop.wait_for_status("have no effect: logind cannot be reached: it left the system bus");
+    desktop.fixture.token().assert_ok();
+    desktop.logind.set_locked_hint_silently(true);
+    desktop.logind.come_back();
+    desktop.wait_for_status("! locked since ");
+}
+
+/// Fault matrix row 106.
+#[test]
+fn daemon_says_that_sleep_does_not_wait() {
+    let Some(desktop) = Desktop::new() else { return };
+    desktop.logind.wait_for_inhibitors(1, HANG_GUARD);
+    desktop.logind.refuse_inhibitors();
+    desktop.fixture.rolecall(&["agent", "restart"]).assert_ok();
+    desktop.wait_for_status("sleep does not wait until the agent is locked: ");
+    desktop.logind.lock_session();
+    desktop.wait_for_status("! locked since ");
+}
+
+/// An idle daemon sleeps: no thread of the bus's library stays to look for work.
+#[test]
+fn threads_for_the_bus_end() {
+    let Some(desktop) = Desktop::new() else { return };
+    desktop.logind.wait_for_inhibitors(1, HANG_GUARD);
+    let tasks = PathBuf::from(format!("/proc/{}/task", desktop.daemon.pid()));
+    let names = || -> Vec<String> {
+        let tasks = fs::read_dir(&tasks).unwrap().flatten();
+        tasks.filter_map(|task| fs::read_to_string(task.path().join("comm")).ok()).collect()
+    };
+    let has_ended = within(HANG_GUARD, || (!names().iter().any(|name| name.starts_with("blocking"))).then_some(()));
+    assert!(has_ended.is_some(), "{:?}", names());
 }
 
 /// Fault matrix row 106.

@@ -11,8 +11,8 @@ Examples:
   Set a passphrase, or change it, without locking:
     rolecall lock --passphrase
 
-  Lock whenever the screen is, where on_screen_lock is not supported:
-    swayidle -w lock 'rolecall lock'
+  Lock with a screen locker that does not tell systemd-logind, such as swaylock:
+    swayidle -w timeout 300 'rolecall lock; swaylock -f'
 
   Lock by itself, in config.toml:
     [lock]

@@ -27,6 +27,7 @@ use crate::config::LockRules;
 pub use auto_lock::AutoLockReason;
 pub use error::LockError;
 pub use rate_limit::LockClient;
+pub use state::DesktopState;
 use state::LockState;
 
 /// The lock of the agent. Clones share one state.
@@ -79,14 +80,16 @@ impl Lock {
                 state.locked = Some(self.stamp());
             }
         }
+        state.warn_if_ineffective();
         state.cancel_if_locked()
     }
 
     /// Applies `[lock]`.
     pub fn configure(&self, rules: LockRules) {
         let mut state = self.state();
-        if std::mem::replace(&mut state.rules, rules) != rules && state.is_ineffective() {
-            tracing::warn!("[lock] has no effect without a passphrase; set one: rolecall lock --passphrase");
+        // Before the lock file is read, it is not known whether there is a passphrase.
+        if std::mem::replace(&mut state.rules, rules) != rules && self.path().is_some() {
+            state.warn_if_ineffective();
         }
         drop(state);
         self.0.changed.notify_waiters();
@@ -146,11 +149,11 @@ impl Lock {
         }
     }
 
-    /// Records why the desktop cannot be followed; `None` if it is followed or need not be. Returns whether this is new.
-    pub fn set_unfollowed(&self, error: Option<String>) -> bool {
+    /// Records whether the desktop is followed. Returns whether this is new.
+    pub fn set_desktop(&self, desktop: DesktopState) -> bool {
         let mut state = self.state();
-        let is_new = state.unfollowed != error;
-        state.unfollowed = error;
+        let is_new = state.desktop != desktop;
+        state.desktop = desktop;
         is_new
     }
 

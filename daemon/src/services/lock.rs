@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rolecall_protocol::{AuditDecision, EventKind, LockRequest, LockStatus, ProfileName, UnlockRequest};
+use rolecall_protocol::{
+    AuditDecision, ErrorBody, ErrorCode, EventKind, LockRequest, LockStatus, ProfileName, UnlockRequest,
+};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -14,12 +16,15 @@ use super::error::AgentError;
 use super::event_bus::EventBus;
 use super::token_cache::TokenCache;
 use crate::audit_log::{AuditLog, Entry, new_record};
-use crate::desktop_lock::{Desktop, DesktopError};
+use crate::desktop_lock::{Desktop, DesktopError, DesktopEvent};
 use crate::renew::Renewer;
 use crate::sessions::Sessions;
 use rolecall_core::clock::{Clock, next_minute};
 use rolecall_core::config::LockRules;
-use rolecall_core::lock::{AutoLockReason, Lock, LockClient, LockError, LockTimers};
+use rolecall_core::lock::{AutoLockReason, DesktopState, Lock, LockClient, LockError, LockTimers};
+
+/// The pause before the desktop is followed again.
+const DESKTOP_RETRY_PAUSE: Duration = Duration::from_secs(2);
 
 /// The client that locks or unlocks.
 #[derive(Debug, Clone, Default)]
@@ -154,7 +159,7 @@ impl LockService {
         loop {
             let rules = self.lock.rules();
             let has_wish = rules.on_screen_lock || rules.on_sleep;
-            self.lock.set_unfollowed(None);
+            self.lock.set_desktop(DesktopState::default());
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.lock.rules_changed(rules) => {}
@@ -163,27 +168,32 @@ impl LockService {
         }
     }
 
-    /// Locks with the desktop. If it cannot be followed, tries again every minute.
+    /// Locks with the desktop. If it cannot be followed, tries again every minute, and the first time after two seconds: logind may
+    /// have restarted.
     async fn lock_with_desktop(&self, rules: LockRules) {
         loop {
-            let error = self.lock_until_failure(rules).await.to_string();
-            if self.lock.set_unfollowed(Some(error.clone())) {
-                tracing::warn!(error, "the desktop cannot be followed, so the agent does not lock with it");
+            let (was_followed, error) = self.lock_until_failure(rules).await;
+            if self.lock.set_desktop(DesktopState { is_followed: false, problem: Some(no_effect(rules, &error)) }) {
+                tracing::warn!(%error, "the desktop cannot be followed, so the agent does not lock with it");
             }
-            tokio::time::sleep_until(next_minute()).await;
+            let next = if was_followed { Instant::now() + DESKTOP_RETRY_PAUSE } else { next_minute() };
+            tokio::time::sleep_until(next).await;
         }
     }
 
-    async fn lock_until_failure(&self, rules: LockRules) -> DesktopError {
+    /// Returns whether the desktop was followed, and why it is not any longer.
+    async fn lock_until_failure(&self, rules: LockRules) -> (bool, DesktopError) {
         let mut desktop = match Desktop::connect(rules).await {
             Ok(desktop) => desktop,
-            Err(error) => return error,
+            Err(error) => return (false, error),
         };
-        self.lock.set_unfollowed(None);
         loop {
-            match desktop.next_reason().await {
-                Ok(why) => self.lock_because(why),
-                Err(error) => return error,
+            let problem = desktop.sleep_error().map(sleep_does_not_wait);
+            self.lock.set_desktop(DesktopState { is_followed: true, problem });
+            match desktop.next_event().await {
+                Ok(DesktopEvent::Lock(why)) => self.lock_because(why),
+                Ok(DesktopEvent::WokeUp) => {}
+                Err(error) => return (true, error),
             }
         }
     }
@@ -276,6 +286,22 @@ impl LockService {
         }
         AgentError(error.body())
     }
+}
+
+/// Returns what the user reads if the desktop cannot be followed.
+fn no_effect(rules: LockRules, error: &DesktopError) -> ErrorBody {
+    let keys = match (rules.on_screen_lock, rules.on_sleep) {
+        (true, false) => "on_screen_lock of [lock] has",
+        (false, _) => "on_sleep of [lock] has",
+        (true, true) => "on_screen_lock and on_sleep of [lock] have",
+    };
+    let body = ErrorBody::new(ErrorCode::ConfigInvalid, format!("{keys} no effect: {error}"));
+    body.hint("Let your screen locker run: rolecall lock")
+}
+
+/// Returns what the user reads if the computer may sleep before the agent is locked.
+fn sleep_does_not_wait(error: &DesktopError) -> ErrorBody {
+    ErrorBody::new(ErrorCode::ConfigInvalid, format!("sleep does not wait until the agent is locked: {error}"))
 }
 
 /// Returns when to check the times: on the next full minute, with the other periodic tasks, or when the lock is due before.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rolecall_protocol::{ErrorBody, ErrorCode};
+use rolecall_protocol::{ErrorBody, ErrorCode, Hint};
 use tokio_util::sync::CancellationToken;
 
 use super::auto_lock::{self, AutoLockReason};
@@ -12,6 +12,15 @@ use super::file::StoredLock;
 use super::rate_limit::UnlockRateLimit;
 use super::verifier::Verifier;
 use crate::config::LockRules;
+
+/// Whether the desktop is followed, which locks the agent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DesktopState {
+    /// Whether its events are received.
+    pub is_followed: bool,
+    /// What does not work, for the user.
+    pub problem: Option<ErrorBody>,
+}
 
 /// The state of the lock.
 #[derive(Debug)]
@@ -26,8 +35,7 @@ pub(super) struct LockState {
     /// Why the lock file could not be written, if it could not.
     pub(super) unsaved: Option<String>,
     pub(super) rules: LockRules,
-    /// Why the desktop cannot be followed, if it cannot.
-    pub(super) unfollowed: Option<String>,
+    pub(super) desktop: DesktopState,
     /// When the agent was last used and last unlocked, as time since boot.
     pub(super) used: Duration,
     pub(super) unlocked: Duration,
@@ -44,7 +52,7 @@ impl LockState {
             damage: None,
             unsaved: None,
             rules: LockRules::default(),
-            unfollowed: None,
+            desktop: DesktopState::default(),
             used: now,
             unlocked: now,
             attempts: UnlockRateLimit::default(),
@@ -78,8 +86,14 @@ impl LockState {
 
     /// Returns whether the agent locks with the desktop.
     pub(super) fn locks_with_desktop(&self) -> bool {
-        let has_wish = self.rules.on_screen_lock || self.rules.on_sleep;
-        has_wish && self.unfollowed.is_none() && self.verifier.is_some()
+        self.desktop.is_followed && self.verifier.is_some()
+    }
+
+    /// Logs that nothing could unlock the agent.
+    pub(super) fn warn_if_ineffective(&self) {
+        if self.is_ineffective() {
+            tracing::warn!("[lock] has no effect without a passphrase; set one: rolecall lock --passphrase");
+        }
     }
 
     /// Returns whether an automatic lock is configured but no passphrase is set, so that nothing could unlock the agent.
@@ -105,12 +119,9 @@ impl LockState {
             }
             (None, None) if self.is_ineffective() => {
                 let message = "[lock] in the configuration has no effect: no passphrase is set";
-                Some(body(message.to_owned()).hint("Set one: rolecall lock --passphrase"))
+                Some(body(message.to_owned()).hint(Hint::command("rolecall lock --passphrase")))
             }
-            (None, None) => self.unfollowed.as_ref().map(|error| {
-                let message = format!("on_screen_lock and on_sleep of [lock] have no effect: {error}");
-                body(message).hint("Let your screen locker run: rolecall lock")
-            }),
+            (None, None) => self.desktop.problem.clone(),
         }
     }
 }
