@@ -70,7 +70,7 @@ async fn lock_without_passphrase_rejected() {
     tokio::time::sleep(10 * MINUTE).await;
     assert_eq!((lock.auto_lock_due(), lock.until_auto_lock()), (None, None));
     let problem = lock.status().problem.unwrap().to_string();
-    assert!(problem.contains("has no effect") && problem.ends_with("Set one: rolecall lock --passphrase"), "{problem}");
+    assert!(problem.contains("has no effect") && problem.ends_with("Run: rolecall lock --passphrase"), "{problem}");
     assert!(lock.serving().is_some());
     lock.record_use();
     lock.set_passphrase(secret(RIGHT), None, LockClient::default()).await.unwrap();
