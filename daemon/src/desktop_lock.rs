@@ -10,19 +10,19 @@ use rolecall_core::lock::AutoLockReason;
 pub enum DesktopEvent {
     /// A reason to lock.
     Lock(AutoLockReason),
-    /// The computer woke up.
-    WokeUp,
+    /// logind left the bus or came back, or the computer woke up.
+    Changed,
 }
 
 /// Why the desktop cannot be followed.
 #[derive(Debug, thiserror::Error)]
 pub enum DesktopError {
-    /// The bus cannot be reached, or logind is not there.
+    /// The bus or logind does not answer.
     #[error("logind cannot be reached: {0}")]
     Bus(String),
-    /// logind has no connection to the bus any longer.
-    #[error("logind cannot be reached: it left the system bus")]
-    Left,
+    /// logind does not run.
+    #[error("logind cannot be reached: it is not on the system bus")]
+    Absent,
     /// The bus closed the connection.
     #[error("logind cannot be reached: the system bus closed the connection")]
     Closed,
@@ -45,15 +45,16 @@ mod logind {
     use rolecall_core::config::LockRules;
     use rolecall_core::lock::AutoLockReason;
     use zbus::connection::Builder;
-    use zbus::fdo::DBusProxy;
     use zbus::message::{Message, Type};
-    use zbus::names::{BusName, OwnedUniqueName};
+    use zbus::names::OwnedUniqueName;
     use zbus::zvariant::{DynamicType, OwnedFd, OwnedObjectPath, OwnedValue, Value};
     use zbus::{Connection, MatchRule, MessageStream};
 
     use crate::desktop_lock::{DesktopError, DesktopEvent};
 
     const BUS: &str = "org.freedesktop.DBus";
+    const BUS_PATH: &str = "/org/freedesktop/DBus";
+    const NO_OWNER: &str = "org.freedesktop.DBus.Error.NameHasNoOwner";
     const SERVICE: &str = "org.freedesktop.login1";
     const PATH: &str = "/org/freedesktop/login1";
     const MANAGER: &str = "org.freedesktop.login1.Manager";
@@ -73,7 +74,7 @@ mod logind {
         signals: MessageStream,
         calls: Connection,
         /// The connection that has logind's name: any process can send a signal, with any content.
-        logind: OwnedUniqueName,
+        logind: Option<OwnedUniqueName>,
         /// Reasons that were there before the signals.
         found: Vec<AutoLockReason>,
         /// Delays sleep until it is closed.
@@ -91,13 +92,12 @@ mod logind {
     }
 
     impl Desktop {
-        /// Connects to logind, and delays sleep if `on_sleep` is set.
+        /// Connects to the bus. If logind is there, delays sleep if `on_sleep` is set.
         pub async fn connect(rules: LockRules) -> Result<Self, DesktopError> {
             let (signals, calls) = (connection().await?, connection().await?);
             let stream = MessageStream::from(&signals);
             subscribe(&signals).await?;
-            let name = BusName::try_from(SERVICE).map_err(zbus::Error::from)?;
-            let logind = DBusProxy::new(&calls).await?.get_name_owner(name).await.map_err(zbus::Error::from)?;
+            let logind = owner(&calls).await?;
             let mut desktop = Self {
                 rules,
                 signals: stream,
@@ -108,9 +108,15 @@ mod logind {
                 ending_inhibitor: None,
                 sleep_error: None,
             };
-            desktop.delay_sleep().await;
-            desktop.find_reasons().await?;
+            if desktop.is_followed() {
+                desktop.begin().await?;
+            }
             Ok(desktop)
+        }
+
+        /// Returns whether logind is on the bus.
+        pub const fn is_followed(&self) -> bool {
+            self.logind.is_some()
         }
 
         /// Returns why sleep does not wait for the lock, if it does not.
@@ -127,28 +133,33 @@ mod logind {
                 }
                 let message = self.signals.next().await.ok_or(DesktopError::Closed)??;
                 let header = message.header();
-                match header.sender() {
+                let event = match header.sender() {
                     Some(sender) if *sender == BUS => self.follow_owner(&message).await?,
-                    Some(sender) if self.logind == *sender => {
-                        if let Some(event) = self.event(&message).await {
-                            return Ok(event);
-                        }
+                    Some(sender) if self.logind.as_ref().is_some_and(|logind| logind == sender) => {
+                        self.event(&message).await
                     }
-                    _ => {}
+                    _ => None,
+                };
+                if let Some(event) = event {
+                    return Ok(event);
                 }
             }
         }
 
-        /// logind has another connection after its restart.
-        async fn follow_owner(&mut self, message: &Message) -> Result<(), DesktopError> {
+        /// logind left the bus or came back: it has another connection after its restart.
+        async fn follow_owner(&mut self, message: &Message) -> Result<Option<DesktopEvent>, DesktopError> {
             let body = message.body();
-            let Ok((SERVICE, _, owner)) = body.deserialize::<(&str, &str, &str)>() else { return Ok(()) };
-            self.logind = OwnedUniqueName::try_from(owner).map_err(|_| DesktopError::Left)?;
-            self.find_reasons().await
+            let Ok((SERVICE, _, owner)) = body.deserialize::<(&str, &str, &str)>() else { return Ok(None) };
+            self.logind = OwnedUniqueName::try_from(owner).ok();
+            if self.is_followed() {
+                self.begin().await?;
+            }
+            Ok(Some(DesktopEvent::Changed))
         }
 
-        /// Finds what happened before the signals: a locked screen, or a sleep that begins.
-        async fn find_reasons(&mut self) -> Result<(), DesktopError> {
+        /// Delays sleep, and finds what happened before the signals: a locked screen, or a sleep that begins.
+        async fn begin(&mut self) -> Result<(), DesktopError> {
+            self.delay_sleep().await;
             if self.rules.on_sleep && self.is_set(PATH, MANAGER, "PreparingForSleep").await? {
                 self.found.push(AutoLockReason::Sleep);
             }
@@ -182,7 +193,7 @@ mod logind {
                 return Some(DesktopEvent::Lock(AutoLockReason::Sleep));
             }
             self.delay_sleep().await;
-            Some(DesktopEvent::WokeUp)
+            Some(DesktopEvent::Changed)
         }
 
         /// A lock, if the session belongs to this user or logind does not say whose it is.
@@ -234,6 +245,16 @@ mod logind {
         }
     }
 
+    /// The connection that has logind's name.
+    async fn owner(bus: &Connection) -> Result<Option<OwnedUniqueName>, DesktopError> {
+        let call = bus.call_method(Some(BUS), BUS_PATH, Some(BUS), "GetNameOwner", &SERVICE);
+        match call.await {
+            Ok(reply) => Ok(Some(reply.body().deserialize()?)),
+            Err(zbus::Error::MethodError(name, ..)) if name == NO_OWNER => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     async fn connection() -> Result<Connection, DesktopError> {
         let building = Builder::system()?.method_timeout(CALL_TIMEOUT).max_queued(MAX_WAITING).build();
         let timed_out = |_| DesktopError::Bus("the system bus does not answer".to_owned());
@@ -245,9 +266,8 @@ mod logind {
         let of_logind = MatchRule::builder().msg_type(Type::Signal).sender(SERVICE)?.build();
         let of_owner = MatchRule::builder().msg_type(Type::Signal).sender(BUS)?.member("NameOwnerChanged")?;
         let of_owner = of_owner.arg(0, SERVICE)?.build();
-        let dbus = DBusProxy::new(bus).await?;
         for rule in [of_logind, of_owner] {
-            dbus.add_match_rule(rule).await.map_err(zbus::Error::from)?;
+            bus.call_method(Some(BUS), BUS_PATH, Some(BUS), "AddMatch", &rule.to_string()).await?;
         }
         Ok(())
     }
@@ -276,6 +296,11 @@ mod unsupported {
         #[allow(clippy::unused_async)] // as on Linux
         pub async fn connect(_: LockRules) -> Result<Self, DesktopError> {
             Err(DesktopError::Unsupported)
+        }
+
+        /// Never called.
+        pub const fn is_followed(&self) -> bool {
+            match self.0 {}
         }
 
         /// Never called.

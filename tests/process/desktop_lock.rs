@@ -50,9 +50,29 @@ impl Desktop {
     /// Waits for a text in the status.
     #[track_caller]
     fn wait_for_status(&self, text: &str) {
-        let status = || self.fixture.rolecall(&["status"]).stdout;
-        let found = within(HANG_GUARD, || status().contains(text).then_some(()));
-        assert!(found.is_some(), "{text} is not in\n{}", status());
+        self.wait_for_output(&["status"], text);
+    }
+
+    #[track_caller]
+    fn wait_for_output(&self, command: &[&str], text: &str) {
+        let output = || self.fixture.rolecall(command).stdout;
+        let found = within(HANG_GUARD, || output().contains(text).then_some(()));
+        assert!(found.is_some(), "{text} is not in\n{}", output());
+    }
+
+    /// Waits until the daemon receives signals and has read what was there before.
+    #[track_caller]
+    fn wait_until_followed(&self) {
+        self.wait_for_output(&["agent", "status"], "unlocked; locks with the desktop");
+    }
+
+    /// The daemon writes its audit log after the response.
+    #[track_caller]
+    fn assert_audited(&self, reason: &str, count: usize) {
+        let audit = || self.fixture.rolecall(&["audit", "-o", "json"]).stdout;
+        let found = || audit().matches(&format!("\"{reason}\"")).count();
+        assert!(within(HANG_GUARD, || (found() >= count).then_some(())).is_some(), "{}", audit());
+        assert_eq!(found(), count, "{}", audit());
     }
 
     /// Waits until the daemon has handled all signals so far, by one that it answers.
@@ -67,8 +87,7 @@ impl Desktop {
 fn daemon_locks_before_sleep_and_delays_it_until_then() {
     let Some(desktop) = Desktop::new() else { return };
     desktop.logind.wait_for_inhibitors(1, HANG_GUARD);
-    let status = desktop.fixture.rolecall(&["agent", "status"]);
-    assert!(status.stdout.contains("unlocked; locks with the desktop"), "{status}");
+    desktop.wait_until_followed();
     // After a restart the new program delays sleep, and the former one does not.
     desktop.fixture.rolecall(&["agent", "restart"]).assert_ok();
     desktop.logind.wait_for_inhibitors(2, HANG_GUARD);
@@ -84,8 +103,7 @@ fn daemon_locks_before_sleep_and_delays_it_until_then() {
     desktop.logind.prepare_for_sleep(true);
     desktop.logind.wait_for_release(3, HANG_GUARD);
     desktop.assert_locked();
-    let audit = desktop.fixture.rolecall(&["audit", "-o", "json"]).assert_ok().stdout.clone();
-    assert_eq!(audit.matches("\"sleep\"").count(), 2, "{audit}");
+    desktop.assert_audited("sleep", 2);
 }
 
 /// Fault matrix row 106.
@@ -105,15 +123,14 @@ fn daemon_locks_with_the_screen_of_its_user_alone() {
     desktop.logind.set_locked_hint(true);
     desktop.wait_until_handled(4);
     desktop.assert_locked();
-    let audit = desktop.fixture.rolecall(&["audit", "-o", "json"]).assert_ok().stdout.clone();
-    assert_eq!(audit.matches("\"screen_lock\"").count(), 2, "{audit}");
+    desktop.assert_audited("screen_lock", 2);
 }
 
 /// Fault matrix row 106. The screen was locked while the daemon did not listen.
 #[test]
 fn daemon_locks_if_the_screen_is_locked_already() {
     let Some(desktop) = Desktop::new() else { return };
-    desktop.logind.wait_for_inhibitors(1, HANG_GUARD);
+    desktop.wait_until_followed();
     desktop.logind.set_locked_hint_silently(true);
     desktop.fixture.token().assert_ok();
     desktop.fixture.rolecall(&["agent", "restart"]).assert_ok();
@@ -122,7 +139,7 @@ fn daemon_locks_if_the_screen_is_locked_already() {
     with_passphrase(&desktop.fixture, &["unlock", "--stdin"]);
     // logind restarts, and the screen is locked meanwhile.
     desktop.logind.leave();
-    desktop.wait_for_status("have no effect: logind cannot be reached: it left the system bus");
+    desktop.wait_for_status("have no effect: logind cannot be reached: it is not on the system bus");
     desktop.fixture.token().assert_ok();
     desktop.logind.set_locked_hint_silently(true);
     desktop.logind.come_back();

@@ -168,7 +168,7 @@ impl LockService {
         }
     }
 
-    /// Locks with the desktop. If it cannot be followed, tries again every minute, and the first time after two seconds: logind may
+    /// Locks with the desktop. If it cannot be followed, tries again every minute, and the first time after two seconds: the bus may
     /// have restarted.
     async fn lock_with_desktop(&self, rules: LockRules) {
         loop {
@@ -188,11 +188,15 @@ impl LockService {
             Err(error) => return (false, error),
         };
         loop {
-            let problem = desktop.sleep_error().map(sleep_does_not_wait);
-            self.lock.set_desktop(DesktopState { is_followed: true, problem });
+            let is_followed = desktop.is_followed();
+            let absent = (!is_followed).then(|| no_effect(rules, &DesktopError::Absent));
+            let problem = absent.or_else(|| desktop.sleep_error().map(sleep_does_not_wait));
+            if self.lock.set_desktop(DesktopState { is_followed, problem }) && !is_followed {
+                tracing::warn!("logind is not on the system bus, so the agent does not lock with the desktop");
+            }
             match desktop.next_event().await {
                 Ok(DesktopEvent::Lock(why)) => self.lock_because(why),
-                Ok(DesktopEvent::WokeUp) => {}
+                Ok(DesktopEvent::Changed) => {}
                 Err(error) => return (true, error),
             }
         }
