@@ -4,13 +4,15 @@
 //! other context would be a `--context` or a `kubectl config use-context` away, and both commands would write into the
 //! user's files and switch all other terminals. With one context, a command meant for this cluster cannot reach another.
 //!
-//! The file lies in a folder with the process id of the program, in the private folder of the socket, with mode 0600. It is a
+//! The file lies in a folder with the process id of the program, and on Linux with the id of its PID namespace before it, in the
+//! private folder of the socket, with mode 0600. Programs in other PID namespaces (containers, sandboxes) may share that folder. It is a
 //! copy of the user's own entries ([`kubeconfig::extract()`]), so that the pin and the entry key hold. The program replaces
 //! this process ([`crate::terminal::child`]), so nothing runs at its end: the next start removes the folders of processes
 //! that have ended. A process id that was given to another process keeps its folder until that one ends.
 
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -58,7 +60,7 @@ impl PrivateKubeconfig {
         let folder = location::kubeconfigs_folder()?;
         prepare_folder(&folder)?;
         remove_leftovers(&folder);
-        let path = folder.join(std::process::id().to_string()).join(FILE_NAME);
+        let path = folder.join(folder_name(std::process::id())).join(FILE_NAME);
         write(&path, &text)?;
         let outer = std::env::join_paths(files.paths()).unwrap_or_default();
         Ok(Self { profile: profile.clone(), path, namespace, outer })
@@ -103,11 +105,24 @@ fn write(path: &Path, text: &str) -> Result<(), CliError> {
     replace().map(|_| ()).map_err(|error: FileError| KubeconfigError::File(error).into())
 }
 
-/// Removes the folders of processes that have ended. A folder that cannot be removed stays until the next start.
+/// The name of the folder of a process of this PID namespace.
+fn folder_name(pid: u32) -> String {
+    format!("{}{pid}", namespace_prefix())
+}
+
+/// What precedes the process id: the id of this PID namespace, where the system has such namespaces.
+fn namespace_prefix() -> String {
+    fs::metadata("/proc/self/ns/pid").map(|namespace| format!("{}-", namespace.ino())).unwrap_or_default()
+}
+
+/// Removes the folders of processes of this PID namespace that have ended. A folder that cannot be removed stays until the next
+/// start.
 fn remove_leftovers(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
+    let prefix = namespace_prefix();
     for entry in entries.flatten() {
-        let pid = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(|name| name.strip_prefix(&prefix)?.parse().ok()).and_then(Pid::from_raw);
         if pid.is_some_and(has_ended) {
             let _ = fs::remove_dir_all(entry.path());
         }
@@ -150,13 +165,19 @@ mod tests {
         let mut ended = Command::new("true").spawn().unwrap();
         let ended_pid = ended.id();
         ended.wait().unwrap();
-        let names = [std::process::id().to_string(), ended_pid.to_string(), "notes".to_owned(), "0".to_owned()];
+        let names = [
+            folder_name(std::process::id()),
+            folder_name(ended_pid),
+            "notes".to_owned(),
+            folder_name(0),
+            format!("1-{ended_pid}"), // of another PID namespace
+        ];
         for name in &names {
             write(&folder.path().join(name).join(FILE_NAME), "x").unwrap();
         }
         remove_leftovers(folder.path());
         let is_left = names.each_ref().map(|name| folder.path().join(name).exists());
-        assert_eq!(is_left, [true, false, true, true]);
+        assert_eq!(is_left, [true, false, true, true, true]);
     }
 
     #[test]
