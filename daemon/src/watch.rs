@@ -1,7 +1,9 @@
 //! Watches folders. A watch of a file would miss an editor that replaces the file, or a socket's path that is removed.
 
 pub mod aws_files;
+mod target;
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,6 +15,7 @@ use tokio::task::{JoinError, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
 use rolecall_core::clock::next_minute;
+use target::{ChangeFilter, Target};
 
 /// How long further changes are collected after one (B16).
 const DEBOUNCE_TIME: Duration = Duration::from_millis(200);
@@ -21,16 +24,19 @@ const DEBOUNCE_TIME: Duration = Duration::from_millis(200);
 /// of a minute, with the other checks of the daemon, so that an idle one wakes up once.
 const CHECK_PAUSE: Duration = Duration::from_mins(4);
 
-/// Sends a message for each change in one of the folders, until the watcher is dropped.
+/// Sends a message for each change in one of the folders, and for the creation of a missing one, until the watcher is dropped. Errors
+/// if one of the folders, or the nearest ancestor of a missing one, cannot be watched.
 pub fn watch(folders: &[PathBuf], changes: mpsc::Sender<()>) -> notify::Result<RecommendedWatcher> {
+    let targets: Vec<Target> = folders.iter().map(|folder| Target::of(folder)).collect();
+    let filter = ChangeFilter::new(&targets);
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        let reads = event.is_ok_and(|event| event.kind.is_access());
-        if !reads {
+        let is_other = event.is_ok_and(|event| event.kind.is_access() || !filter.counts(&event.paths));
+        if !is_other {
             // A full channel means that a check is due anyway.
             let _ = changes.try_send(());
         }
     })?;
-    for folder in folders {
+    for folder in targets.iter().map(|target| &target.folder).collect::<BTreeSet<_>>() {
         watcher.watch(folder, RecursiveMode::NonRecursive)?;
     }
     Ok(watcher)
@@ -82,8 +88,8 @@ impl<F: Fn() -> Vec<PathBuf> + Send + Sync + 'static, C: Fn() + Send + Sync + 's
         }
     }
 
-    /// Starts to watch. Returns the folders, and the watcher if there is one.
-    fn watch(&self, changes: mpsc::Sender<()>) -> (Vec<Folder>, Option<RecommendedWatcher>) {
+    /// Starts to watch. Returns the watched folders, and the watcher if there is one.
+    fn watch(&self, changes: mpsc::Sender<()>) -> (Vec<Identity>, Option<RecommendedWatcher>) {
         let found = (self.folders)();
         let known = identities(&found);
         let watcher = watch(&found, changes).inspect_err(|error| {
@@ -92,24 +98,29 @@ impl<F: Fn() -> Vec<PathBuf> + Send + Sync + 'static, C: Fn() + Send + Sync + 's
         (known, watcher.ok())
     }
 
-    /// Calls `check`, after the watch has started, so that no change is missed. Returns the folders after it.
-    fn check(&self) -> Vec<Folder> {
+    /// Calls `check`, after the watch has started, so that no change is missed. Returns the folders to watch after it.
+    fn check(&self) -> Vec<Identity> {
         (self.check)();
         identities(&(self.folders)())
     }
 }
 
-/// A folder with its device and inode, if it exists.
-type Folder = (PathBuf, Option<(u64, u64)>);
+/// A folder to watch with its device and inode.
+type Identity = (Target, Option<(u64, u64)>);
 
-/// Returns the paths, devices and inodes of the folders.
-fn identities(folders: &[PathBuf]) -> Vec<Folder> {
-    let identity = |folder: &PathBuf| folder.metadata().ok().map(|found| (found.dev(), found.ino()));
-    folders.iter().map(|folder| (folder.clone(), identity(folder))).collect()
+/// Returns what is watched for the folders.
+fn identities(folders: &[PathBuf]) -> Vec<Identity> {
+    let identity = |folder: &PathBuf| {
+        let target = Target::of(folder);
+        let found = target.folder.metadata().ok();
+        (target, found.map(|found| (found.dev(), found.ino())))
+    };
+    folders.iter().map(identity).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::sync::{Mutex, mpsc as blocking};
 
     use super::*;
@@ -132,5 +143,41 @@ mod tests {
         done.send(()).unwrap();
         stop.cancel();
         following.await.unwrap();
+    }
+
+    /// A dotfile manager moves a folder away and another one to its path.
+    #[tokio::test]
+    async fn missing_folder_is_noticed_when_it_comes() {
+        let root = tempfile::tempdir().unwrap();
+        let (config, old) = (root.path().join("config"), root.path().join("old"));
+        let folder = config.join("rolecall");
+        fs::create_dir_all(&folder).unwrap();
+        let folders = vec![folder.clone()];
+        let watched = Watched { folders: move || folders.clone(), check: || {} };
+        // Returns whether the folders to watch are others after a change, which has to be reported.
+        let is_new_after = async |change: &dyn Fn()| {
+            let (sender, mut changes) = mpsc::channel(1);
+            let (known, watcher) = watched.watch(sender);
+            assert_eq!(watched.check(), known);
+            change();
+            let reported = tokio::time::timeout(Duration::from_secs(10), changes.recv()).await;
+            assert!(watcher.is_some() && reported.is_ok());
+            watched.check() != known
+        };
+        assert!(is_new_after(&|| fs::rename(&folder, &old).unwrap()).await);
+        assert!(is_new_after(&|| fs::rename(&old, &folder).unwrap()).await);
+        assert!(!is_new_after(&|| fs::write(folder.join("config.toml"), "").unwrap()).await);
+        assert!(is_new_after(&|| fs::remove_dir_all(&folder).unwrap()).await);
+        assert!(is_new_after(&|| fs::remove_dir(&config).unwrap()).await);
+        assert!(is_new_after(&|| fs::create_dir(&config).unwrap()).await, "an ancestor");
+        assert!(is_new_after(&|| fs::create_dir(&folder).unwrap()).await);
+    }
+
+    #[test]
+    fn folder_that_cannot_be_watched_is_an_error() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("file"), "").unwrap();
+        let folders = [root.path().to_owned(), root.path().join("file/folder")];
+        assert!(watch(&folders, mpsc::channel(1).0).is_err());
     }
 }

@@ -1,6 +1,7 @@
 //! Watches AWS's own files: after a login or a changed profile, failed sources are retried.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
@@ -30,12 +31,16 @@ pub async fn follow(files: AwsFiles, stop: CancellationToken, changed: impl Fn()
     watch::follow(move || folders(&files), stop, check).await;
 }
 
-/// Returns the folders that exist.
+/// Returns the folders, without symbolic links if they exist. What is not a folder is left out.
 fn folders(files: &AwsFiles) -> Vec<PathBuf> {
     let named = [&files.config, &files.credentials].into_iter().filter_map(|path| path.parent().map(Path::to_owned));
     let caches = LOGIN_FOLDERS.iter().map(|cache| files.logins.join(cache));
-    let all: BTreeSet<PathBuf> = named.chain(caches).filter_map(|folder| folder.canonicalize().ok()).collect();
-    all.into_iter().filter(|folder| folder.is_dir()).collect()
+    let resolve = |folder: PathBuf| match folder.canonicalize() {
+        Ok(folder) => folder.is_dir().then_some(folder),
+        Err(error) => (error.kind() == io::ErrorKind::NotFound).then_some(folder),
+    };
+    let all: BTreeSet<PathBuf> = named.chain(caches).filter_map(resolve).collect();
+    all.into_iter().collect()
 }
 
 fn list_files(folders: &[PathBuf]) -> BTreeSet<FileState> {
@@ -54,11 +59,22 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn folders_have_missing_ones_and_no_files() {
+        let home = tempfile::tempdir().unwrap();
+        let aws = home.path().canonicalize().unwrap().join(".aws");
+        let files = AwsFiles { config: aws.join("config"), credentials: aws.join("credentials"), logins: aws.clone() };
+        let all = ["", "login", "login/cache", "sso", "sso/cache"].map(|folder| aws.join(folder));
+        assert_eq!(folders(&files), all);
+        fs::create_dir(&aws).unwrap();
+        fs::write(aws.join("login"), "").unwrap();
+        assert_eq!(folders(&files), [&all[0], &all[3], &all[4]].map(Clone::clone));
+    }
+
     #[tokio::test]
     async fn first_login_is_noticed() {
         let home = tempfile::tempdir().unwrap();
         let aws = home.path().join(".aws");
-        fs::create_dir(&aws).unwrap();
         let files = AwsFiles { config: aws.join("config"), credentials: aws.join("credentials"), logins: aws.clone() };
         let stop = CancellationToken::new();
         let (sender, mut changes) = mpsc::unbounded_channel();
@@ -66,6 +82,7 @@ mod tests {
             let stop = stop.clone();
             tokio::spawn(async move { follow(files, stop, move || sender.send(()).unwrap()).await })
         };
+        fs::create_dir(&aws).unwrap();
         // The watch may start after a write, so the test writes until a change is reported.
         let mut is_reported = async |write: &dyn Fn(u32)| {
             for round in 0..100 {
