@@ -26,6 +26,7 @@ use crate::clock::Clock;
 use crate::config::LockRules;
 pub use auto_lock::AutoLockReason;
 pub use error::LockError;
+use rate_limit::Failures;
 pub use rate_limit::LockClient;
 pub use state::DesktopState;
 use state::LockState;
@@ -53,6 +54,9 @@ pub struct LockTimers {
     locked: Option<Timestamp>,
     used: Duration,
     unlocked: Duration,
+    /// Version 0.1.0 did not write it.
+    #[serde(default)]
+    failures: Failures,
 }
 
 impl Lock {
@@ -251,7 +255,8 @@ impl Lock {
     #[must_use]
     pub fn timers(&self) -> LockTimers {
         let state = self.state();
-        LockTimers { locked: state.locked, used: state.used, unlocked: state.unlocked }
+        let failures = state.attempts.snapshot();
+        LockTimers { locked: state.locked, used: state.used, unlocked: state.unlocked, failures }
     }
 
     /// Continues with the state of the process before. Returns whether the agent is locked, which the lock file may not have
@@ -260,6 +265,7 @@ impl Lock {
         let (mut state, now) = (self.state(), self.0.clock.elapsed());
         state.used = timers.used.min(now);
         state.unlocked = timers.unlocked.min(now);
+        state.attempts.resume(timers.failures, now);
         state.locked = state.locked.or(timers.locked);
         state.cancel_if_locked()
     }

@@ -48,6 +48,14 @@ struct Place {
     is_checked: bool,
 }
 
+/// How many wrong passphrases there were in a row, for the process that replaces this one.
+#[derive(Debug, Clone, Copy, Default, serde::Serialize, serde::Deserialize)]
+pub(super) struct Failures {
+    count: u32,
+    /// When the last one was checked, as time since boot.
+    last: Duration,
+}
+
 /// The wrong passphrases so far and the waiting clients.
 #[derive(Debug, Default)]
 pub(super) struct UnlockRateLimit {
@@ -146,6 +154,16 @@ impl UnlockRateLimit {
     pub(super) fn record_success(&mut self) {
         self.failures = 0;
         self.failed.clear();
+    }
+
+    /// Returns the wrong passphrases for the process that replaces this one.
+    pub(super) const fn snapshot(&self) -> Failures {
+        Failures { count: self.failures, last: self.last }
+    }
+
+    /// Continues with the wrong passphrases of the process before.
+    pub(super) fn resume(&mut self, before: Failures, now: Duration) {
+        (self.failures, self.last) = (before.count, before.last.min(now));
     }
 
     /// Returns the client with the last wrong passphrase.
@@ -299,6 +317,22 @@ mod tests {
             }
         }
         assert!((1000..1500).contains(&guesses), "{guesses}");
+    }
+
+    /// Fault matrix row 104.
+    #[test]
+    fn resumed_failures_keep_the_pause() {
+        let (mut before, mut attempts) = (UnlockRateLimit::default(), UnlockRateLimit::default());
+        for _ in 0..20 {
+            before.record_failure(client(1), T0);
+        }
+        let later = T0 + Duration::from_secs(4);
+        attempts.resume(before.snapshot(), later);
+        assert_eq!(wait(attempts.enter(client(1), later)), Ok(Duration::from_secs(6)));
+        assert_eq!(attempts.record_failure(client(1), later), MAX_PAUSE);
+        // A time since another boot.
+        attempts.resume(before.snapshot(), Duration::ZERO);
+        assert_eq!(wait(attempts.enter(client(2), Duration::ZERO)), Ok(MAX_PAUSE));
     }
 
     #[test]

@@ -308,3 +308,20 @@ async fn auto_lock_is_due_by_idle_and_by_maximal_time() {
     next.resume(lock.timers());
     assert_eq!((next.timers().used, next.status().locked), (lock.timers().used.min(next.0.clock.elapsed()), false));
 }
+
+/// Fault matrix row 104: a guesser may restart the agent, which the lock permits.
+#[tokio::test(start_paused = true)]
+async fn restart_keeps_the_pause_after_wrong_passphrases() {
+    let folder = tempfile::tempdir().unwrap();
+    let lock = locked().await;
+    for attempt in 0..9 {
+        assert_eq!(unlock(&lock, "wrong", attempt).await, Err(LockError::Wrong));
+    }
+    let next = lock_again(&lock, folder.path().join("lock.json"));
+    assert_eq!(next.failed_attempts(), 9);
+    // A snapshot of an older version has no such field.
+    let mut older = serde_json::to_value(lock.timers()).unwrap();
+    assert!(older.as_object_mut().unwrap().remove("failures").is_some());
+    next.resume(serde_json::from_value(older).unwrap());
+    assert_eq!(next.failed_attempts(), 0);
+}
