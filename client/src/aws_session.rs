@@ -11,10 +11,19 @@ use crate::environment::Environment;
 use crate::error::CliError;
 
 /// The variables that can lead AWS's SDKs to another identity or region than the session's.
-pub(crate) const OTHER_VARIABLES: [&str; 10] = [
+pub(crate) const OTHER_VARIABLES: [&str; 18] = [
     "AWS_PROFILE",
     "AWS_DEFAULT_PROFILE",
     "AWS_SECURITY_TOKEN",
+    "AWS_ACCESS_KEY",
+    "AWS_SECRET_KEY",
+    "AMAZON_ACCESS_KEY_ID",
+    "AMAZON_SECRET_ACCESS_KEY",
+    "AMAZON_SESSION_TOKEN",
+    "AWS_BEARER_TOKEN_BEDROCK",
+    // Files of access keys, which botocore and the SDK for Java read before a container's endpoint.
+    "AWS_CREDENTIAL_FILE",
+    "AWS_CREDENTIAL_PROFILES_FILE",
     "AWS_ROLE_ARN",
     "AWS_ROLE_SESSION_NAME",
     "AWS_WEB_IDENTITY_TOKEN_FILE",
@@ -69,6 +78,8 @@ pub(crate) fn variables(credentials: &ProfileCredentials) -> Vec<(&'static str, 
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use rolecall_protocol::location;
+
     use super::*;
 
     /// A session that expires in 2030.
@@ -92,6 +103,13 @@ pub(crate) mod tests {
             names,
             ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION"]
         );
+    }
+
+    #[test]
+    fn every_credential_variable_is_set_or_removed() {
+        for name in location::CREDENTIAL_VARIABLES {
+            assert!(OTHER_VARIABLES.contains(&name) || SESSION_VARIABLES.contains(&name), "{name}");
+        }
     }
 
     #[test]

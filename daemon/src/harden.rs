@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::sys::signal::{SigHandler, Signal};
-use rolecall_protocol::location::SHELL_PREFIX;
+use rolecall_protocol::location::{CREDENTIAL_VARIABLES, SHELL_PREFIX};
 use rustix::io::{Errno, FdFlags, fcntl_getfd, fcntl_setfd};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 
@@ -58,7 +58,7 @@ pub unsafe fn harden_process() -> Result<Hardened, HardenError> {
         let Some(text) = name.to_str().filter(|name| is_foreign(name)) else { continue };
         // SAFETY: the caller promises that there is no other thread.
         unsafe { std::env::remove_var(&name) };
-        if !CREDENTIALS.contains(&text) {
+        if !CREDENTIAL_VARIABLES.contains(&text) {
             // SAFETY: as above.
             unsafe { std::env::set_var(format!("{SHELL_PREFIX}{text}"), value) };
         }
@@ -288,10 +288,6 @@ fn raise_file_limit() {
     }
 }
 
-/// Variables that hold credentials.
-const CREDENTIALS: [&str; 4] =
-    ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"];
-
 /// Whether a variable would choose the daemon's identity, its endpoints, its trusted CAs, its proxy, its code, or the time zone of
 /// `allowed_hours` (E1).
 fn is_foreign(name: &str) -> bool {
@@ -305,6 +301,7 @@ fn is_foreign(name: &str) -> bool {
     ];
     let is_any_of = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
     ["RUST_LOG", "TZ", "TZDIR"].contains(&name)
+        || CREDENTIAL_VARIABLES.contains(&name)
         || name.to_ascii_lowercase().ends_with("_proxy")
         || is_any_of(&["AWS_", "SSL_", "LD_", "DYLD_"]) && !KEPT.contains(&name)
 }
@@ -382,6 +379,7 @@ mod tests {
         ] {
             assert!(is_foreign(name), "{name}");
         }
+        assert!(CREDENTIAL_VARIABLES.iter().all(|name| is_foreign(name)));
         for name in ["HOME", "AWS_CONFIG_FILE", "PATH", "ROLECALL_SHELL_AWS_PROFILE", "NOTIFY_SOCKET"] {
             assert!(!is_foreign(name), "{name}");
         }

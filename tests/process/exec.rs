@@ -22,6 +22,10 @@ impl Fixture {
         command.args(["exec", "prod"]).args(options).args(["--", "/bin/sh", "-c", script]);
         command.env("AWS_PROFILE", "other").env("AWS_SECURITY_TOKEN", "old");
         command
+            .env("AWS_ACCESS_KEY", "AKIAOFTHESHELL00000")
+            .env("AWS_SECRET_KEY", "other")
+            .env("BOTO_CONFIG", "/etc/boto.cfg");
+        command
     }
 
     /// Exempts the environment of the command, which holds the session.
@@ -36,12 +40,12 @@ impl Fixture {
 fn exec_gives_the_session_to_the_command() {
     let fixture = Fixture::added();
     let script = "test -n \"$AWS_ACCESS_KEY_ID$AWS_SECRET_ACCESS_KEY\" && test -n \"$AWS_SESSION_TOKEN\" && \
-                  echo \"$AWS_REGION $AWS_DEFAULT_REGION $ROLECALL_PROFILE ${AWS_PROFILE-none} ${AWS_SECURITY_TOKEN-none}\"; \
+                  echo \"$AWS_REGION $AWS_DEFAULT_REGION $ROLECALL_PROFILE ${AWS_PROFILE-none} ${AWS_SECURITY_TOKEN-none} ${AWS_ACCESS_KEY-none}\"; \
                   echo \"$AWS_CREDENTIAL_EXPIRATION\"; echo \"$KUBECONFIG\"";
     let said = fixture.exec(&[], script);
     said.assert_ok();
     let lines: Vec<&str> = said.stdout.lines().collect();
-    assert_eq!(lines[0], "eu-west-1 eu-west-1 prod none none", "{said}");
+    assert_eq!(lines[0], "eu-west-1 eu-west-1 prod none none none", "{said}");
     assert!(lines[1].parse::<jiff::Timestamp>().is_ok(), "{said}");
     assert!(lines[2].contains("kubeconfigs"), "{said}");
     fixture.assert_no_other_leaks();
@@ -122,14 +126,14 @@ fn server_answers_the_token_alone() {
     let fixture = Fixture::added();
     // It waits for a line, and so keeps the endpoint.
     let script = "echo \"$AWS_CONTAINER_CREDENTIALS_FULL_URI\"; echo \"$AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE\"; \
-                  echo \"${AWS_SESSION_TOKEN-none}\"; read line";
+                  echo \"${AWS_SESSION_TOKEN-none} ${AWS_ACCESS_KEY-none} ${AWS_SECRET_KEY-none} $BOTO_CONFIG\"; read line";
     let mut command = fixture.exec_command(&["--server"], script);
     command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
     let mut line = || lines.next().unwrap().unwrap();
     let (url, token_file, session) = (line(), std::path::PathBuf::from(line()), line());
-    assert_eq!(session, "none");
+    assert_eq!(session, "none none none /dev/null");
     let address = url.strip_prefix("http://").and_then(|url| url.strip_suffix("/credentials")).unwrap();
     let token = std::fs::read_to_string(&token_file).unwrap();
     assert!(token.len() == 64 && !token.contains('\n'), "no line break");

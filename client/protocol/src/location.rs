@@ -20,8 +20,9 @@ use rustix::fs::OFlags;
 pub use aws_files::{aws_files, aws_folder, expand_aws_path};
 use variables::variable;
 pub use variables::{
-    OUTER_KUBECONFIG_VARIABLE, PROFILE_VARIABLE, SHELL_LEVEL_VARIABLE, SHELL_PREFIX, daemon_inherits, entry_key,
-    exec_info, kubeconfig, log_level, no_prompt, private_kubeconfig, profile, shell_level, shell_variables,
+    CREDENTIAL_VARIABLES, OUTER_KUBECONFIG_VARIABLE, PROFILE_VARIABLE, SHELL_LEVEL_VARIABLE, SHELL_PREFIX,
+    daemon_inherits, entry_key, exec_info, kubeconfig, log_level, no_prompt, private_kubeconfig, profile, shell_level,
+    shell_variables,
 };
 
 /// The name of the folder that holds the socket.

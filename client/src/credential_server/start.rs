@@ -64,7 +64,9 @@ impl Endpoint {
     pub(crate) fn set_variables(&self, command: &mut Command, kubeconfig: &PrivateKubeconfig) -> Result<(), CliError> {
         command
             .env("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("http://127.0.0.1:{}{PATH}", self.port))
-            .env("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", &self.token_file);
+            .env("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", &self.token_file)
+            // botocore reads access keys in this file, or else in ~/.boto and /etc/boto.cfg, before it uses the endpoint.
+            .env("BOTO_CONFIG", "/dev/null");
         if let Some(hosts) = &self.no_proxy {
             command.env("NO_PROXY", hosts).env("no_proxy", hosts);
         }

@@ -16,6 +16,21 @@ pub const SHELL_LEVEL_VARIABLE: &str = "ROLECALL_SHELL";
 /// The variable with the `KUBECONFIG` outside of `rolecall shell` and `rolecall exec`.
 pub const OUTER_KUBECONFIG_VARIABLE: &str = "ROLECALL_OUTER_KUBECONFIG";
 
+/// The variables in which AWS's SDKs read credentials. Those for Go, Java and Ruby read `AWS_ACCESS_KEY` and `AWS_SECRET_KEY`, those
+/// for JavaScript and Ruby the names with `AMAZON`. The token of Bedrock precedes a session there.
+pub const CREDENTIAL_VARIABLES: [&str; 10] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_SECURITY_TOKEN",
+    "AWS_ACCESS_KEY",
+    "AWS_SECRET_KEY",
+    "AMAZON_ACCESS_KEY_ID",
+    "AMAZON_SECRET_ACCESS_KEY",
+    "AMAZON_SESSION_TOKEN",
+    "AWS_BEARER_TOKEN_BEDROCK",
+];
+
 /// Returns the value of `KUBECONFIG`, if it is set and not empty. Inside `rolecall shell` and `rolecall exec`, it is the
 /// value outside of them, since their own kubeconfig is removed.
 pub fn kubeconfig() -> Option<OsString> {

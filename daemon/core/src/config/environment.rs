@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 
+use rolecall_protocol::location::CREDENTIAL_VARIABLES;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 /// The variables that every program gets if the daemon has them: those by which it finds its files, the user's agents and the
@@ -31,9 +32,6 @@ const PASSED: [&str; 18] = [
     "AWS_SHARED_CREDENTIALS_FILE",
 ];
 const PASSED_PREFIXES: [&str; 2] = ["LC_", "XDG_"];
-/// Variables that hold credentials. Any process of the user can read the environment of another.
-const CREDENTIALS: [&str; 4] =
-    ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"];
 /// Variables that put other code into the daemon itself.
 const LOADER_PREFIXES: [&str; 2] = ["LD_", "DYLD_"];
 const MAX_VARIABLES: usize = 256;
@@ -133,7 +131,8 @@ fn check_name(name: &str) -> Result<(), &'static str> {
     if !is_name {
         return Err("must be names of variables: letters, digits and _");
     }
-    if CREDENTIALS.contains(&name) {
+    // Any process of the user can read the environment of another.
+    if CREDENTIAL_VARIABLES.contains(&name) {
         return Err("must not have credentials; use a source of its own for them");
     }
     Ok(())

@@ -1,3 +1,5 @@
+use rolecall_protocol::location;
+
 use super::*;
 
 /// Reads a line of a shell, whose first words may be `NAME=VALUE` for the variables of the entry.
@@ -199,7 +201,7 @@ fn other_programs_are_not_ours() {
 
 #[test]
 fn secrets_in_variables_are_refused_and_not_printed() {
-    for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "MY_PASSWORD"] {
+    for name in location::CREDENTIAL_VARIABLES.into_iter().chain(["MY_PASSWORD"]) {
         for line in [
             format!("{name}=hunter2 aws eks get-token --cluster-name prod"),
             format!("env {name}=hunter2 aws eks get-token --cluster-name prod"),

@@ -45,6 +45,7 @@ fn invalid_environment_error_has_line_and_no_value() {
     let loader = "must not have LD_ and DYLD_ variables, which act on the daemon too; use set";
     for (line, key, expected) in [
         ("pass = [\"AWS_SECRET_ACCESS_KEY\"]", "pass[0]", credentials),
+        ("pass = [\"AWS_SECRET_KEY\"]", "pass[0]", credentials),
         ("pass = [\"X=hunter2\"]", "pass[0]", names),
         ("pass = [\"LD_PRELOAD\"]", "pass[0]", loader),
         ("pass = [\"A\"]\nset = { A = \"x\" }", "pass", "has A, which set has too"),
