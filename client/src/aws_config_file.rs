@@ -147,7 +147,9 @@ pub(crate) fn install(entry: &Entry, config: &Path, credentials: &Path) -> Resul
     let _lock = atomic_file::lock_folder(names::folder_of(&resolved), LOCK_TIMEOUT)?;
     // An access key there would be used instead.
     let others = atomic_file::read(credentials, MAX_BYTES)?;
-    if let Some(section) = parse(credentials, &others.text)?.iter().find(|section| section.name == entry.name) {
+    if let Some(section) =
+        parse(credentials, &others.text)?.iter().find(|section| names_profile(&section.name, &entry.name))
+    {
         let (path, name) = (credentials.to_owned(), entry.name.clone());
         return Err(AwsConfigError::Foreign { path, line: section.line, name });
     }
@@ -159,24 +161,51 @@ pub(crate) fn install(entry: &Entry, config: &Path, credentials: &Path) -> Resul
     Ok(installed)
 }
 
+/// The settings of an AWS profile that name its credentials.
+const CREDENTIAL_SETTINGS: [&str; 9] = [
+    "aws_access_key_id",
+    "role_arn",
+    "source_profile",
+    "credential_process",
+    "web_identity_token_file",
+    "sso_session",
+    "sso_start_url",
+    "sso_account_id",
+    "login_session",
+];
+
 /// Whether the text of one of AWS's files gives the AWS profile `default` credentials of its own. Every SDK prefers them to a
 /// container's. A text that does not parse counts as one with credentials.
 pub(crate) fn default_has_credentials(text: &str) -> bool {
-    const KEYS: [&str; 9] = [
-        "aws_access_key_id",
-        "role_arn",
-        "source_profile",
-        "credential_process",
-        "web_identity_token_file",
-        "sso_session",
-        "sso_start_url",
-        "sso_account_id",
-        "login_session",
-    ];
-    let is_default = |section: &&Section| SectionKind::of(&section.name) == SectionKind::Profile("default".to_owned());
-    ini::parse(text).map_or(true, |sections| {
-        sections.iter().filter(is_default).any(|section| KEYS.iter().any(|key| section.settings.contains_key(*key)))
+    let has_credentials = |section: &Section| CREDENTIAL_SETTINGS.iter().any(|key| section.settings.contains_key(*key));
+    let found = ini::parse(text).map(|sections| {
+        sections.iter().any(|section| names_profile(&section.name, "default") && has_credentials(section))
+    });
+    found.unwrap_or(true) || default_has_credentials_in_lines(text)
+}
+
+/// As [`default_has_credentials`], where indentation has no meaning: the SDK for Go reads an indented header, which continues the value
+/// above it for the AWS CLI.
+fn default_has_credentials_in_lines(text: &str) -> bool {
+    let mut is_default = false;
+    text.split(['\n', '\r']).map(str::trim).any(|line| {
+        if let Some((name, _)) = line.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            is_default = names_profile(name, "default");
+        }
+        let key = line.split(['=', ':']).next().unwrap_or_default().trim_end();
+        is_default && CREDENTIAL_SETTINGS.iter().any(|known| key.eq_ignore_ascii_case(known))
     })
+}
+
+/// Whether an SDK reads a section of one of AWS's files as that of the AWS profile `profile`. The SDK for Go ignores spaces around the
+/// name, and the AWS CLI quotes.
+fn names_profile(section: &str, profile: &str) -> bool {
+    let section = section.trim();
+    let prefixed = section.strip_prefix("profile").filter(|rest| rest.starts_with([' ', '\t']));
+    let is_name = |name: &str| name.trim().trim_matches(['"', '\'']) == profile;
+    is_name(section)
+        || prefixed.is_some_and(is_name)
+        || SectionKind::of(section) == SectionKind::Profile(profile.to_owned())
 }
 
 fn parse(path: &Path, text: &str) -> Result<Vec<Section>, AwsConfigError> {
@@ -271,12 +300,23 @@ mod tests {
             "[default]\naws_access_key_id = x\n",
             "[default]\nsso_session = s\n",
             "[DEFAULT]\nrole_arn = x\n[default]\n",
+            "[ default ]\naws_access_key_id = x\n",
+            "[\tdefault]\nrole_arn = x\n",
+            "[profile   default] # mine\nrole_arn = x\n",
+            "[ profile \"default\" ]\nrole_arn = x\n",
+            "[a]\nregion = x\n  [ default ] ; mine\n  AWS_ACCESS_KEY_ID: x\n",
             "x",
         ] {
             assert!(default_has_credentials(text), "{text}");
         }
-        for text in ["", "[default]\nregion = x\n", "[profile a]\naws_access_key_id = x\n", "[DEFAULT]\nrole_arn = x\n"]
-        {
+        for text in [
+            "",
+            "[default]\nregion = x\n",
+            "[profile a]\naws_access_key_id = x\n",
+            "[DEFAULT]\nrole_arn = x\n",
+            "[ default ]\nregion = x\n[ default a ]\nrole_arn = x\n",
+            "[profiledefault]\nrole_arn = x\n",
+        ] {
             assert!(!default_has_credentials(text), "{text}");
         }
     }
