@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+#[cfg(target_os = "linux")]
+use crate::files::skipped;
 use crate::fixture::{Fixture, error_line};
 
 #[test]
@@ -34,6 +36,24 @@ fn agent_start_status_restart_logs_stop_succeed() {
     assert!(!fixture.socket().exists());
     error_line(&fixture.rolecall(&["agent", "status"]), 3);
     fixture.rolecall(&["agent", "stop"]).assert_ok();
+}
+
+/// A container has a PID namespace of its own, in which the daemon has no process id.
+#[test]
+#[cfg(target_os = "linux")]
+fn client_in_another_pid_namespace_reaches_the_daemon() {
+    let fixture = Fixture::configured();
+    fixture.token().assert_ok();
+    let run = |program: &[&str]| {
+        let mut command = fixture.sandbox.command("unshare");
+        fixture.sandbox.run(command.args(["--pid", "--fork"]).args(program))
+    };
+    if !run(&["true"]).status.success() {
+        return skipped("a PID namespace: only root can make one");
+    }
+    run(&["rolecall", "status", "--json"]).assert_ok();
+    run(&["rolecall", "agent", "stop"]).assert_ok();
+    assert!(!fixture.socket().exists());
 }
 
 #[test]

@@ -141,14 +141,21 @@ pub(super) fn new_socket() -> rustix::io::Result<OwnedFd> {
 }
 
 #[cfg(target_os = "linux")]
-fn peer_uid(stream: &UnixStream) -> rustix::io::Result<u32> {
-    rustix::net::sockopt::socket_peercred(stream).map(|peer| peer.uid.as_raw())
+fn peer_uid(stream: &UnixStream) -> io::Result<u32> {
+    Ok(peer(stream)?.uid())
+}
+
+/// Returns the listener's credentials. The process id is 0 if the listener is in another PID namespace, which the types of `rustix` cannot
+/// hold: they read such credentials as an error.
+#[cfg(target_os = "linux")]
+fn peer(stream: &UnixStream) -> io::Result<nix::sys::socket::UnixCredentials> {
+    Ok(nix::sys::socket::getsockopt(stream, nix::sys::socket::sockopt::PeerCredentials)?)
 }
 
 #[cfg(target_os = "macos")]
-fn peer_uid(stream: &UnixStream) -> rustix::io::Result<u32> {
-    let peer = nix::unistd::getpeereid(stream);
-    peer.map(|(uid, _)| uid.as_raw()).map_err(|error| Errno::from_raw_os_error(error as i32))
+fn peer_uid(stream: &UnixStream) -> io::Result<u32> {
+    let (uid, _) = nix::unistd::getpeereid(stream)?;
+    Ok(uid.as_raw())
 }
 
 /// Whether the listener may be launchd, which runs as root. macOS reports the user that called listen(2), and under launchd the
@@ -157,10 +164,10 @@ fn is_launchd(uid: u32) -> bool {
     cfg!(target_os = "macos") && uid == 0
 }
 
-/// The process that listens.
+/// The process that listens; `None` if it is in another PID namespace.
 #[cfg(target_os = "linux")]
 pub(super) fn listener_pid(stream: &UnixStream) -> Option<rustix::process::Pid> {
-    rustix::net::sockopt::socket_peercred(stream).ok().map(|peer| peer.pid)
+    peer(stream).ok().and_then(|peer| rustix::process::Pid::from_raw(peer.pid()))
 }
 
 /// macOS reports the process that last used the listener, which may be launchd.

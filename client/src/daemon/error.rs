@@ -44,10 +44,10 @@ pub(crate) enum CallError {
         cause: io::Error,
     },
     /// The daemon's queue of connections is full.
-    #[error("the agent accepts no calls (waited {} s)", .0.as_secs())]
+    #[error("the agent accepts no calls (waited {})", time_limit(*.0))]
     Busy(Duration),
     /// The daemon accepted the call and did not respond in time.
-    #[error("the agent did not answer within {} s", .0.as_secs())]
+    #[error("the agent did not answer within {}", time_limit(*.0))]
     NoResponse(Duration),
     /// The connection broke during the call.
     #[error("the agent ended during the call: {0}")]
@@ -70,6 +70,14 @@ pub(crate) enum CallError {
     /// The daemon responded with an error.
     #[error("{0}")]
     Rejected(ErrorBody),
+}
+
+/// Returns a time limit in seconds, or in milliseconds if it is below one second.
+fn time_limit(limit: Duration) -> String {
+    match limit.as_secs() {
+        0 => format!("{} ms", limit.as_millis()),
+        seconds => format!("{seconds} s"),
+    }
 }
 
 impl CallError {
@@ -117,6 +125,13 @@ mod tests {
     use rolecall_protocol::ProfileName;
 
     use super::*;
+
+    #[test]
+    fn time_limit_below_a_second_is_in_milliseconds() {
+        let said = |millis| CallError::NoResponse(Duration::from_millis(millis)).to_string();
+        assert_eq!(said(300), "the agent did not answer within 300 ms");
+        assert_eq!(said(1500), "the agent did not answer within 1 s");
+    }
 
     #[test]
     fn with_subject_names_the_profile_once() {
