@@ -153,16 +153,16 @@ mod tests {
         let folder = config.join("rolecall");
         fs::create_dir_all(&folder).unwrap();
         let folders = vec![folder.clone()];
-        let watched = Watched { folders: move || folders.clone(), check: || {} };
+        let follower = Watched { folders: move || folders.clone(), check: || {} };
         // Returns whether the folders to watch are others after a change, which has to be reported.
         let is_new_after = async |change: &dyn Fn()| {
             let (sender, mut changes) = mpsc::channel(1);
-            let (known, watcher) = watched.watch(sender);
-            assert_eq!(watched.check(), known);
+            let (known, watcher) = follower.watch(sender);
+            assert_eq!(follower.check(), known);
             change();
-            let reported = tokio::time::timeout(Duration::from_secs(10), changes.recv()).await;
+            let reported = tokio::time::timeout(Duration::from_mins(1), changes.recv()).await;
             assert!(watcher.is_some() && reported.is_ok());
-            watched.check() != known
+            follower.check() != known
         };
         assert!(is_new_after(&|| fs::rename(&folder, &old).unwrap()).await);
         assert!(is_new_after(&|| fs::rename(&old, &folder).unwrap()).await);

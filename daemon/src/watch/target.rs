@@ -72,6 +72,7 @@ impl ChangeFilter {
 mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
+    use std::slice;
 
     use super::*;
 
@@ -113,13 +114,13 @@ mod tests {
         };
         let (history, missing, child) = (root.join("home/history"), root.join("home/a"), root.join("home/aws/x"));
         let counts = filter(&["home/a/b", "home/aws/sso/cache"]);
-        assert!(!counts(&[history.clone()]) && !counts(&[history.clone(), child.clone()]));
+        assert!(!counts(slice::from_ref(&history)) && !counts(&[history.clone(), child.clone()]));
         for paths in [vec![], vec![missing.clone()], vec![history.clone(), missing], vec![root.join("home")]] {
             assert!(counts(&paths), "{paths:?}");
         }
         assert!(counts(&[root.join("home/aws")]), "its removal");
         let counts = filter(&["home/a", "home/aws", "home/aws/sso"]);
-        assert!(counts(&[child]) && !counts(&[history.clone()]));
+        assert!(counts(&[child]) && !counts(slice::from_ref(&history)));
         assert!(filter(&["home/a", "home"])(&[history]));
     }
 }
