@@ -280,7 +280,7 @@ mod tests {
     #[test]
     fn exit_waits_for_all_that_was_written() {
         let sandbox = Sandbox::new();
-        let terminal = shell(&sandbox, "(trap '' HUP; exec sleep 600) & echo $!; seq 2000");
+        let terminal = shell(&sandbox, "trap '' HUP; sleep 600 & echo $!; seq 2000");
         terminal.assert_exit(0, LIMIT);
         let text = terminal.text();
         assert!(text.ends_with("\r\n2000\r\n"), "{text}");
