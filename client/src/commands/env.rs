@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rolecall_protocol::{ProfileCredentials, ProfileName, Secret};
 
-use crate::aws_session::{OTHER_VARIABLES, REGION_VARIABLES, SESSION_VARIABLES, get, variables};
+use crate::aws_session::{REGION_VARIABLES, SESSION_VARIABLES, get, other_variables, variables};
 use crate::cli::{Env, ShellSyntax};
 use crate::context::Context;
 use crate::environment::Environment;
@@ -56,8 +56,8 @@ fn text(shell: ShellSyntax, name: &ProfileName, credentials: &ProfileCredentials
         text.expose_mut().push('\n');
         return Ok(text);
     }
-    let stale = SESSION_VARIABLES.iter().filter(|name| variables.iter().all(|(set, _)| set != *name));
-    for name in OTHER_VARIABLES.iter().chain(stale) {
+    let stale = SESSION_VARIABLES.into_iter().filter(|name| variables.iter().all(|(set, _)| set != name));
+    for name in other_variables().chain(stale) {
         text.expose_mut().push_str(&unset(shell, name));
     }
     for (name, value) in &variables {

@@ -3,7 +3,7 @@
 use rolecall_protocol::Hint;
 use std::process::Command;
 
-use crate::aws_session::{OTHER_VARIABLES, SESSION_VARIABLES, get, variables};
+use crate::aws_session::{SESSION_VARIABLES, get, other_variables, variables};
 use crate::cli::Exec;
 use crate::context::Context;
 use crate::credential_server;
@@ -23,7 +23,7 @@ pub(crate) fn run(wanted: &Exec, context: &Context) -> Result<(), CliError> {
     let kubeconfig = PrivateKubeconfig::create(&wanted.name, wanted.namespace.as_ref())?;
     let mut command = Command::new(program);
     command.args(arguments);
-    for name in OTHER_VARIABLES.iter().chain(&SESSION_VARIABLES) {
+    for name in other_variables().chain(SESSION_VARIABLES) {
         command.env_remove(name);
     }
     let is_passed = |name: &str| !wanted.server || !SESSION_VARIABLES.contains(&name);
