@@ -45,6 +45,26 @@ fn assert_no_prompt(terminal: &Terminal) {
     assert!(said.contains(LINE) && !said.contains("Log in now?"), "{said}");
 }
 
+/// Fault matrix row 43. A kubeconfig's variables choose the program of the browser (`PATH`, `BROWSER`), so the login needs no
+/// browser on this machine.
+#[test]
+fn plugin_opens_no_browser_if_the_kubeconfig_sets_variables() {
+    for (added, flow) in [("", "browser"), ("PATH=\"$PWD:$PATH\"", "device"), ("BROWSER=./x", "device")] {
+        let sandbox = Sandbox::new();
+        let fake = FakeDaemon::start(&sandbox, mfa);
+        // timeout(1) has what kubectl has, and env(1) adds what the kubeconfig sets. A shell would change its own environment.
+        let script =
+            format!("export DISPLAY=:0; exec timeout --foreground 600 env {added} rolecall token prod >out.json");
+        let terminal = shell(&sandbox, &script);
+        terminal.wait_for(QUESTION, HANG_GUARD);
+        terminal.type_text("\n");
+        terminal.wait_for("MFA code of ", HANG_GUARD);
+        terminal.type_text("123456\n");
+        terminal.assert_exit(0, HANG_GUARD);
+        assert_eq!(fake.logins()[0]["flow"], flow, "{added}");
+    }
+}
+
 #[test]
 fn plugin_yes_logs_in_and_prints_the_token() {
     let sandbox = Sandbox::new();
