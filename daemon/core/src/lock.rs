@@ -54,7 +54,7 @@ pub struct LockTimers {
     locked: Option<Timestamp>,
     used: Duration,
     unlocked: Duration,
-    /// Version 0.1.0 did not write it.
+    /// Absent in the state of a program that does not know it.
     #[serde(default)]
     failures: Failures,
 }

@@ -111,7 +111,8 @@ impl Shared {
     }
 }
 
-/// Waits without the lock and reads with it: whoever has the lock and finds nothing in the pipe has all that was written.
+/// Waits for output without the lock, and reads it with the lock. If the holder of the lock finds the pipe empty, the state has all
+/// the output so far.
 fn read(
     shared: &Arc<Shared>,
     mut pipe: impl Read + AsFd + Send + 'static,
