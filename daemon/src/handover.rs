@@ -49,7 +49,7 @@ pub const PROGRAM_OPTION: &str = "--program";
 /// How the output of `rolecalld --version` begins.
 const VERSION_PREFIX: &[u8] = b"rolecalld ";
 /// How long `rolecalld --version` may take.
-const VERSION_TIMEOUT: Duration = Duration::from_secs(2);
+const VERSION_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many bytes of its output are read.
 const MAX_VERSION_BYTES: u64 = 256;
 

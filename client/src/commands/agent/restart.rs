@@ -15,11 +15,12 @@ use crate::error::{CliError, Exit};
 use crate::output;
 
 /// How long the daemon may take for its status. After that it is stopped.
-const STATUS_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long it may take to check its program and to respond.
-const RESTART_TIMEOUT: Duration = Duration::from_secs(5);
+const STATUS_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long it may take to check its program and to respond: the daemon gives the program 10 s. A stop loses the sessions, so a busy
+/// machine must not cause one.
+const RESTART_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long the restart may take.
-const READY_TIMEOUT: Duration = Duration::from_secs(10);
+const READY_TIMEOUT: Duration = Duration::from_secs(20);
 /// How often the status is read until then.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
