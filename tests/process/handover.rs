@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
-use rolecall_harness::{Fault, Gate, Op};
+use rolecall_harness::{Fault, Gate, Op, StopOnDrop};
 
 use crate::fixture::{Fixture, HANG_GUARD, error_line};
 use crate::start::activated;
@@ -81,6 +81,7 @@ fn restart_under_load_loses_no_request_or_session() {
             scope.spawn(move || repeat_until_stopped(stop, &sender, || request_token(&fixture.socket(), key, retries)));
         }
         drop(sender);
+        let running = StopOnDrop(&stop);
         let mut results: Vec<_> = Vec::new();
         for _ in 0..RESTARTS {
             results.extend(receiver.iter().take(200));
@@ -93,7 +94,7 @@ fn restart_under_load_loses_no_request_or_session() {
             );
         }
         results.extend(receiver.iter().take(200));
-        stop.store(true, Ordering::Relaxed);
+        drop(running);
         results.extend(receiver.iter());
         results
     });

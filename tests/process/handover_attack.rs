@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use rolecall_harness::Sandbox;
+use rolecall_harness::{Sandbox, StopOnDrop};
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
 use crate::fixture::{Fixture, HANG_GUARD};
@@ -55,7 +57,9 @@ fn attack(pid: u32, stop: &AtomicBool) -> BTreeSet<&'static str> {
 /// Tries to read the files in memory, and to make them readable.
 fn attack_descriptors(process: &str, opened: &mut BTreeSet<&'static str>) {
     for number in 3..40 {
-        let path = format!("{process}/fd/{number}");
+        // The daemon may give the number to another file at any time. This descriptor keeps the file.
+        let Ok(file) = openat(CWD, format!("{process}/fd/{number}"), OFlags::PATH, Mode::empty()) else { continue };
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
         if fs::read_link(&path).is_ok_and(|target| target.display().to_string().contains("memfd")) {
             let _ = fs::set_permissions(&path, fs::Permissions::from_mode(0o777));
             let content = fs::read(&path).unwrap_or_default();
@@ -72,11 +76,12 @@ fn restart_opens_nothing_to_processes_of_the_user() {
     let fixture = Fixture::configured();
     let sandbox = &fixture.sandbox;
     // The attack works on a process without protection.
-    let unprotected = sandbox.spawn_daemon(without_capabilities(sandbox).args(["sh", "-c", "echo; read x </dev/zero"]));
+    let unprotected = sandbox.spawn_daemon(without_capabilities(sandbox).args(["sh", "-c", "echo; exec sleep 600"]));
     unprotected.wait_stdout_line(HANG_GUARD);
     let found =
         thread::scope(|scope| scope.spawn(|| attack(unprotected.pid(), &AtomicBool::new(true))).join().unwrap());
     assert!(found.contains("mem") && found.contains("maps"), "{found:?}");
+    drop(unprotected);
 
     let program = sandbox.rolecalld().get_program().to_owned();
     let daemon = sandbox.spawn_daemon(without_capabilities(sandbox).arg(program));
@@ -85,11 +90,12 @@ fn restart_opens_nothing_to_processes_of_the_user() {
     let stop = AtomicBool::new(false);
     let opened = thread::scope(|scope| {
         let attacker = scope.spawn(|| attack(daemon.pid(), &stop));
+        let running = StopOnDrop(&stop);
         for _ in 0..RESTARTS {
             let said = fixture.rolecall(&["agent", "restart"]);
             assert!(said.assert_ok().stdout.ends_with("; its sessions were kept\n"), "{}", said.stdout);
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(running);
         attacker.join().unwrap()
     });
     assert!(opened.is_empty(), "{opened:?}");

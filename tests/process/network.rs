@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rolecall_harness::{Network, Output, TcpRelay, within};
+use rolecall_harness::{Network, Output, StopOnDrop, TcpRelay, within};
 
 use crate::clock_and_sleep::ClockFixture;
 use crate::files::skipped;
@@ -217,9 +217,8 @@ fn answer<T>(server: &UdpSocket, known: Option<&str>, body: impl FnOnce() -> T) 
                 server.send_to(&response, client).unwrap();
             }
         });
-        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
-        is_done.store(true, Ordering::SeqCst);
-        ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        let _stop = StopOnDrop(&is_done);
+        body()
     })
 }
 

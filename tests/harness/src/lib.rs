@@ -43,6 +43,7 @@ mod encoding;
 mod random;
 mod secrets;
 mod serve;
+mod stop_on_drop;
 mod time;
 
 pub mod aws;
@@ -61,3 +62,4 @@ pub use sandbox::{
     AwsProfile, Daemon, FakeTime, Logind, Network, Notifications, Output, Proxy, Sandbox, SessionBus, TcpRelay,
     Terminal, with_entry_keys, within,
 };
+pub use stop_on_drop::StopOnDrop;

@@ -15,6 +15,7 @@ use super::daemon::Daemon;
 use super::output::{self, Output};
 use super::secret_scan::SecretScanner;
 use super::terminal::Terminal;
+use super::test_limit::TestLimit;
 use super::{leftovers, programs, sampler};
 use crate::aws::{AccessKey, Sso};
 
@@ -35,6 +36,7 @@ pub struct Sandbox {
     root: Option<TempDir>,
     aws_files: Mutex<AwsFiles>,
     scanner: Arc<SecretScanner>,
+    _limit: TestLimit,
 }
 
 impl Sandbox {
@@ -53,7 +55,8 @@ impl Sandbox {
         let root =
             tempfile::Builder::new().prefix("rc-").permissions(private).tempdir_in("/tmp").expect("/tmp is writable");
         let scanner = Arc::new(SecretScanner::new(root.path()));
-        let sandbox = Self { root: Some(root), aws_files: Mutex::default(), scanner };
+        let limit = TestLimit::of_this_thread();
+        let sandbox = Self { root: Some(root), aws_files: Mutex::default(), scanner, _limit: limit };
         for (_, folder) in sandbox.folders() {
             DirBuilder::new()
                 .recursive(true)

@@ -22,6 +22,7 @@ mod secret_scan;
 mod session_bus;
 mod signals;
 mod terminal;
+mod test_limit;
 
 pub use aws_profile::AwsProfile;
 pub use daemon::Daemon;

@@ -19,6 +19,7 @@ use super::sts_faults::{StsFaults, StsMode};
 use super::{SoakLength, SoakOptions, caller, check, now};
 use crate::aws::{Op, Outcome};
 use crate::sandbox::within;
+use crate::stop_on_drop::StopOnDrop;
 
 /// Answers while a fault lasts, and after it.
 const ROUND_ANSWERS: usize = 40;
@@ -66,15 +67,6 @@ pub fn run(options: &SoakOptions, mut progress: impl FnMut(&Progress)) -> SoakRe
         soak.disturb(&mut progress);
     });
     soak.finish()
-}
-
-/// Ends the callers, also after a panic.
-struct StopOnDrop<'a>(&'a AtomicBool);
-
-impl Drop for StopOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
 }
 
 struct Soak<'a> {
