@@ -34,9 +34,9 @@ pub(crate) fn run(context: &Context) -> Result<(), CliError> {
         Err(error) => return Err(stop_failed(&error, &daemon, None)),
     };
     let how = match daemon.call(&Endpoint::Stop, b"", Deadline::after(STOP_TIMEOUT)) {
-        // A service manager listens, or may listen where the system does not report it (macOS): a connection would start the
-        // daemon again.
-        Ok(answer) if stopping_pid(&answer) != pid => return wait_for_process(&answer, &daemon, context),
+        // A service manager listens, or may listen where the system does not report it (macOS, another PID namespace): a connection
+        // would start the daemon again.
+        Ok(answer) if stopping_pid(&answer) != pid => return wait_for_process(&answer, pid, &daemon, context),
         Ok(_) | Err(CallError::NotRunning) => "has stopped",
         // It does not answer, or speaks another protocol.
         Err(error) => {
@@ -64,17 +64,29 @@ fn stopping_pid(answer: &Response) -> Option<Pid> {
     Pid::from_raw(i32::try_from(stopping.pid).ok()?)
 }
 
-/// Waits until the daemon's process has ended. Does not connect, since a service manager would start the next one.
-fn wait_for_process(answer: &Response, daemon: &Daemon, context: &Context) -> Result<(), CliError> {
+/// Waits until the daemon has removed its socket or its process has ended. Does not connect, since a service manager would start the
+/// next one.
+fn wait_for_process(
+    answer: &Response,
+    listener: Option<Pid>,
+    daemon: &Daemon,
+    context: &Context,
+) -> Result<(), CliError> {
     let Some(pid) = stopping_pid(answer) else {
         let error = CallError::InvalidResponse("it did not say which process will stop".to_owned());
         return Err(error.into());
     };
+    // Linux reports every listener of this PID namespace, and in another one the daemon's id means another process here.
+    let is_of_this_namespace = listener.is_some() || !cfg!(target_os = "linux");
     let deadline = Deadline::after(EXIT_TIMEOUT);
-    while test_kill_process(pid).is_ok() {
+    while daemon.socket().exists() && !(is_of_this_namespace && test_kill_process(pid).is_err()) {
         if !deadline.sleep(Duration::from_millis(10)) {
+            let error = CallError::NoResponse(EXIT_TIMEOUT);
+            if !is_of_this_namespace {
+                return Err(stop_failed(&error, daemon, None));
+            }
             let hint = format!("End it by hand: kill -KILL {}", pid.as_raw_nonzero());
-            return Err(CliError::new(Exit::Unreachable, CallError::NoResponse(EXIT_TIMEOUT).to_string(), hint));
+            return Err(CliError::new(Exit::Unreachable, error.to_string(), hint));
         }
     }
     // A daemon removes its own socket.
