@@ -102,12 +102,15 @@ impl Entry {
     fn added_to(&self, path: &Path, text: &str) -> Result<(String, Installed), AwsConfigError> {
         let sections = parse(path, text)?;
         let own = SectionKind::Profile(self.name.clone());
-        let Some(section) = sections.iter().find(|section| SectionKind::of(&section.name) == own) else {
+        let Some(section) = sections.iter().find(|section| is_profile_section(&section.name, &self.name)) else {
             let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
             let gap = if text.trim().is_empty() || text.ends_with("\n\n") { "" } else { "\n" };
             return Ok((format!("{text}{end}{gap}{}", self.text()), Installed::Added));
         };
         let foreign = || AwsConfigError::Foreign { path: path.to_owned(), line: section.line, name: self.name.clone() };
+        if SectionKind::of(&section.name) != own {
+            return Err(foreign());
+        }
         let process = own_setting(section, "credential_process").filter(|(_, value)| is_of_rolecall(value));
         let (process_line, process) = process.ok_or_else(foreign)?;
         let region = own_setting(section, "region");
@@ -197,15 +200,23 @@ fn default_has_credentials_in_lines(text: &str) -> bool {
     })
 }
 
-/// Whether an SDK reads a section of one of AWS's files as that of the AWS profile `profile`. The SDK for Go ignores spaces around the
-/// name, and the AWS CLI quotes.
+/// Whether an SDK reads a section of the credentials file, or an unusual one of the configuration file, as that of the AWS profile.
 fn names_profile(section: &str, profile: &str) -> bool {
+    is_name(section, profile) || is_profile_section(section, profile)
+}
+
+/// Whether an SDK reads a section of the configuration file as that of the AWS profile.
+fn is_profile_section(section: &str, profile: &str) -> bool {
     let section = section.trim();
     let prefixed = section.strip_prefix("profile").filter(|rest| rest.starts_with([' ', '\t']));
-    let is_name = |name: &str| name.trim().trim_matches(['"', '\'']) == profile;
-    is_name(section)
-        || prefixed.is_some_and(is_name)
+    prefixed.is_some_and(|name| is_name(name, profile))
+        || (profile == "default" && is_name(section, profile))
         || SectionKind::of(section) == SectionKind::Profile(profile.to_owned())
+}
+
+/// Whether a text is this name for one of the SDKs: the SDK for Go ignores spaces around it, and the AWS CLI quotes.
+fn is_name(text: &str, name: &str) -> bool {
+    text.trim().trim_matches(['"', '\'']) == name
 }
 
 fn parse(path: &Path, text: &str) -> Result<Vec<Section>, AwsConfigError> {
@@ -270,6 +281,8 @@ mod tests {
             "[profile prod]\nrole_arn = x\n",
             "[profile \"prod\"]\ncredential_process = /bin/other credentials prod\n",
             "[profile prod]\ncredential_process = /usr/bin/rolecall credentials\n  prod\n",
+            // The AWS CLI ignores this section, and the SDK for Go reads it.
+            "[ profile  prod ]\naws_access_key_id = x\n",
         ] {
             let error = added(foreign).unwrap_err().to_string();
             assert!(error.starts_with("config:1: AWS profile prod exists"), "{error}");

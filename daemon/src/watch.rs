@@ -56,7 +56,7 @@ pub async fn follow(
     check: impl Fn() + Send + Sync + 'static,
 ) {
     let following = async {
-        // It ends with a panic of `check`.
+        // It ends if the watcher panics.
         let _: Result<(), JoinError> = Arc::new(Watched { folders, check }).follow().await;
     };
     tokio::select! {
@@ -73,7 +73,8 @@ impl<F: Fn() -> Vec<PathBuf> + Send + Sync + 'static, C: Fn() + Send + Sync + 's
             let (known, watcher) = spawn_blocking(move || this.watch(sender)).await?;
             loop {
                 let this = Arc::clone(&self);
-                if spawn_blocking(move || this.check()).await? != known {
+                // A panic is in the log. The next change is checked again.
+                if spawn_blocking(move || this.check()).await.is_ok_and(|found| found != known) {
                     break;
                 }
                 tokio::select! {
@@ -141,6 +142,24 @@ mod tests {
         let following = tokio::spawn(follow(move || folders.clone(), stop.clone(), check));
         begins.recv().await.unwrap();
         done.send(()).unwrap();
+        stop.cancel();
+        following.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn change_after_a_check_that_panicked_is_checked() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, folders) = (folder.path().join("config.toml"), vec![folder.path().to_owned()]);
+        let (begun, mut begins) = mpsc::unbounded_channel();
+        let check = move || {
+            begun.send(()).unwrap();
+            assert!(path.exists(), "the first check panics");
+        };
+        let stop = CancellationToken::new();
+        let following = tokio::spawn(follow(move || folders.clone(), stop.clone(), check));
+        begins.recv().await.unwrap();
+        fs::write(folder.path().join("config.toml"), "").unwrap();
+        tokio::time::timeout(Duration::from_mins(1), begins.recv()).await.unwrap().unwrap();
         stop.cancel();
         following.await.unwrap();
     }
