@@ -275,7 +275,9 @@ mod tests {
 
     /// The status has no event to wait for.
     fn wait_until(is_true: impl Fn() -> bool) {
+        let begin = Instant::now();
         while !is_true() {
+            assert!(begin.elapsed() < HANG_GUARD);
             std::thread::sleep(Duration::from_millis(10));
         }
     }
