@@ -109,9 +109,10 @@ fn assert_others_kept(before: &LoadedFile, after: &LoadedFile, profile: &str) {
     // A single \r ends a line, too (YAML 1.2, 5.4).
     let mut lines = new.split(['\n', '\r']);
     for line in old.split(['\n', '\r']).filter(|line| !updates && !may_change(line)) {
-        // In flow style, a new item follows the last one after a comma.
+        // In flow style, a new item follows the last one after a comma, and the space of the items before.
+        let is_continued = |rest: &str| rest.is_empty() || rest.trim_start().starts_with(',');
         assert!(
-            lines.any(|other| other.strip_prefix(line).is_some_and(|rest| rest.is_empty() || rest.starts_with(','))),
+            lines.any(|other| other.strip_prefix(line).is_some_and(is_continued)),
             "lost {line:?} of\n{old}\nin\n{new}"
         );
     }
