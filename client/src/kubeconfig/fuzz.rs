@@ -20,7 +20,7 @@ use crate::files::atomic_file::Original;
 /// A kubeconfig. What is not of the edited profile stays:
 ///
 /// - Adding a profile keeps the entries of others, the order of their lines, and every line that has no part of a list in flow
-///   style.
+///   style. White space at the end of a line of a value in flow style may differ.
 /// - Adding a profile and removing it gives the same bytes, if another profile is in the file before and after. In flow style,
 ///   white space may differ.
 /// - Selecting a context and selecting the previous one gives the same bytes.
@@ -109,20 +109,24 @@ fn assert_others_kept(before: &LoadedFile, after: &LoadedFile, profile: &str) {
     // A single \r ends a line, too (YAML 1.2, 5.4).
     let mut lines = new.split(['\n', '\r']);
     for line in old.split(['\n', '\r']).filter(|line| !updates && !may_change(line)) {
-        // In flow style, a new item follows the last one after a comma, and the space of the items before.
-        let is_continued = |rest: &str| rest.is_empty() || rest.trim_start().starts_with(',');
-        assert!(
-            lines.any(|other| other.strip_prefix(line).is_some_and(is_continued)),
-            "lost {line:?} of\n{old}\nin\n{new}"
-        );
+        // In flow style, a new item follows the last one after a comma.
+        let is_item_added = |other: &str| {
+            let rest = other.strip_prefix(line.trim_end()).filter(|_| has_flow(old));
+            rest.is_some_and(|rest| rest.is_empty() || rest.trim_start().starts_with(','))
+        };
+        assert!(lines.any(|other| other == line || is_item_added(other)), "lost {line:?} of\n{old}\nin\n{new}");
     }
 }
 
 /// Whether two texts are equal. In a list in flow style, the space around an item goes with the item.
 fn is_same(found: &str, expected: &str) -> bool {
-    let has_flow = expected.contains(['[', '{']);
     let without_space = |text: &str| text.split_whitespace().collect::<String>();
-    found == expected || (has_flow && without_space(found) == without_space(expected))
+    found == expected || (has_flow(expected) && without_space(found) == without_space(expected))
+}
+
+/// Whether a text may have lists in flow style.
+fn has_flow(text: &str) -> bool {
+    text.contains(['[', '{'])
 }
 
 /// Whether adding an item to a list may change this line: it is blank, has a part of a list in flow style, or has a list without
