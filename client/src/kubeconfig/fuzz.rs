@@ -23,7 +23,7 @@ use crate::files::atomic_file::Original;
 ///   style. White space at the end of a line of a value in flow style may differ.
 /// - Adding a profile and removing it gives the same bytes, if another profile is in the file before and after. In flow style,
 ///   white space may differ.
-/// - Selecting a context and selecting the previous one gives the same bytes.
+/// - Selecting a context and selecting the previous one gives the same bytes, apart from white space at the end of a line.
 ///
 /// An edit may fail; then it writes nothing.
 pub fn kubeconfig(input: &[u8]) {
@@ -52,7 +52,9 @@ pub fn kubeconfig(input: &[u8]) {
     let Some(kept) = selected(&with_kept, "kept") else { return };
     let Some(other) = selected(&kept, "other") else { return };
     if let Some(again) = selected(&other, "kept") {
-        assert_eq!(again.original.text, kept.original.text, "after selecting another context");
+        let lines = |file: &LoadedFile| file.original.text.split('\n').map(|line| line.trim_end().to_owned()).collect();
+        let (found, expected): (Vec<String>, Vec<String>) = (lines(&again), lines(&kept));
+        assert_eq!(found, expected, "after selecting another context");
     }
 }
 

@@ -42,12 +42,16 @@ pub(crate) fn megabytes(pid: u32, key: &str) -> f64 {
     kilobytes * 1024.0 / 1e6
 }
 
-/// Returns how often the threads of a process went to sleep, and so were woken before.
+/// Returns how often the threads of a process went to sleep, and so were woken before. A wait for a page of the program that the system
+/// has dropped from memory (a major fault, field 12 of `/proc/PID/task/TID/stat`) is none.
 pub(crate) fn wake_ups(pid: u32) -> u32 {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("the process runs");
-    let switches = |task: fs::DirEntry| {
+    let of_task = |task: fs::DirEntry| {
         let status = fs::read_to_string(task.path().join("status")).ok()?;
-        status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?.trim().parse::<u32>().ok()
+        let switches = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+        let stat = fs::read_to_string(task.path().join("stat")).ok()?;
+        let major_faults = stat.rsplit_once(')')?.1.split_whitespace().nth(9)?;
+        Some(switches.trim().parse::<u32>().ok()?.saturating_sub(major_faults.parse().ok()?))
     };
-    tasks.filter_map(|task| switches(task.ok()?)).sum()
+    tasks.filter_map(|task| of_task(task.ok()?)).sum()
 }
