@@ -12,14 +12,14 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::sessions::{ChainState, Freshness, Sessions};
-use rolecall_core::clock::{Clock, next_minute, time_until};
+use rolecall_core::clock::{Clock, next_tick, time_until};
 use rolecall_core::profile::Profile;
 use rolecall_core::renewal::{Due, RenewalFailure, RenewalQueue, RenewalState, Urgency};
 use rolecall_core::role_chain::RoleChain;
 use rolecall_protocol::ErrorClass;
 
 /// The longest wait without reading the clock where the system does not report each wake-up (B10), as macOS does not. Linux
-/// reports it ([`crate::system_events`]); there the clock is read once a minute, so that an idle processor stays asleep.
+/// reports it ([`crate::system_events`]); there the clock is read on every tick, so that an idle processor stays asleep.
 const POLL_INTERVAL: Duration = Duration::from_secs(15);
 /// How often the task learns that a profile is in use; a minute more or less does not matter to it.
 const USE_REPORT_INTERVAL: Duration = Duration::from_mins(1);
@@ -183,7 +183,7 @@ impl Engine {
     }
 
     fn next_poll(&self) -> Instant {
-        let poll = if cfg!(target_os = "linux") { next_minute() } else { Instant::now() + POLL_INTERVAL };
+        let poll = if cfg!(target_os = "linux") { next_tick() } else { Instant::now() + POLL_INTERVAL };
         let now = self.renewer.clock.now();
         self.queue.next_due().map_or(poll, |due| poll.min(Instant::now() + time_until(now, due)))
     }

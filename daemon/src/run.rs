@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rolecall_aws::client::{Aws, AwsFiles};
-use rolecall_core::clock::Clock;
+use rolecall_core::clock::{Clock, start_ticks};
 use rolecall_core::profile::LocalUser;
 use rolecall_protocol::{Secret, StartupLine, location, sanitize_for_terminal};
 use rolecalld::agent::Agent;
@@ -136,6 +136,7 @@ fn start(args: &Args, hardened: Hardened) -> anyhow::Result<()> {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_all().thread_keep_alive(BLOCKING_KEEP_ALIVE);
     runtime.on_thread_park(harden::wipe_stack).on_thread_stop(harden::wipe_stack);
+    start_ticks();
     let runtime = runtime.build()?;
     runtime.block_on(run_daemon(bound, agent, snapshot, RestartInfo { program, restarts }))?;
     // All requests are done, so tasks that still wait for AWS have no client.

@@ -14,15 +14,14 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinError, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
-use rolecall_core::clock::next_minute;
+use rolecall_core::clock::{TICK, next_tick};
 use target::{ChangeFilter, Target};
 
 /// How long further changes are collected after one (B16).
 const DEBOUNCE_TIME: Duration = Duration::from_millis(200);
 
-/// How many further minutes pass before a check without a report of a change: network file systems report none. It comes at the end
-/// of a minute, with the other checks of the daemon, so that an idle one wakes up once.
-const CHECK_PAUSE: Duration = Duration::from_mins(4);
+/// The further ticks before a check without a report of a change: network file systems report none.
+const CHECK_PAUSE: Duration = TICK.saturating_mul(4);
 
 /// Sends a message for each change in one of the folders, and for the creation of a missing one, until the watcher is dropped. Errors
 /// if one of the folders, or the nearest ancestor of a missing one, cannot be watched.
@@ -48,7 +47,7 @@ struct Watched<F, C> {
     check: C,
 }
 
-/// Calls `check` now, after each change in one of the folders, and every five minutes, until `stop`. Asks for the folders
+/// Calls `check` now, after each change in one of the folders, and every five ticks, until `stop`. Asks for the folders
 /// after each check, since a change may have created or replaced one.
 pub async fn follow(
     folders: impl Fn() -> Vec<PathBuf> + Send + Sync + 'static,
@@ -82,8 +81,8 @@ impl<F: Fn() -> Vec<PathBuf> + Send + Sync + 'static, C: Fn() + Send + Sync + 's
                         tokio::time::sleep(DEBOUNCE_TIME).await; // editors write in several steps
                         while changes.try_recv().is_ok() {}
                     }
-                    () = tokio::time::sleep_until(next_minute()), if watcher.is_none() => {}
-                    () = tokio::time::sleep_until(next_minute() + CHECK_PAUSE) => {}
+                    () = tokio::time::sleep_until(next_tick()), if watcher.is_none() => {}
+                    () = tokio::time::sleep_until(next_tick() + CHECK_PAUSE) => {}
                 }
             }
         }

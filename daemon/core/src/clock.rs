@@ -219,15 +219,22 @@ mod system {
     }
 }
 
-/// Returns the next tick of the process: one a minute, shared by all periodic tasks, so that an idle daemon wakes up once
-/// for all of them.
-#[must_use]
-pub fn next_minute() -> tokio::time::Instant {
-    const MINUTE: u64 = 60_000;
+/// The time between two ticks of the process, about a minute. tokio keeps timers in slots of 2^6, 2^12 and 2^18 ms since the start of
+/// the runtime, and wakes up at the beginning of each slot that a timer moves through: once for a timer at a multiple of 2^16 ms, up to
+/// three times for another one.
+pub const TICK: Duration = Duration::from_millis(1 << 16);
+
+/// Starts the ticks. Call it just before the runtime starts.
+pub fn start_ticks() {
+    next_tick();
+}
+
+/// Returns the next tick of the process. All periodic tasks share it, so that an idle daemon wakes up once for all of them.
+pub fn next_tick() -> tokio::time::Instant {
     static FIRST: OnceLock<tokio::time::Instant> = OnceLock::new();
     let first = *FIRST.get_or_init(tokio::time::Instant::now);
-    let passed = u64::try_from(first.elapsed().as_millis()).unwrap_or(u64::MAX);
-    first + Duration::from_millis((passed / MINUTE + 1) * MINUTE)
+    let passed = u32::try_from(first.elapsed().as_nanos() / TICK.as_nanos()).unwrap_or_default();
+    first + TICK * passed.saturating_add(1)
 }
 
 /// Converts to whole seconds, rounded down, as the protocol has it.

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::socket::SocketName;
 use crate::watch;
-use rolecall_core::clock::next_minute;
+use rolecall_core::clock::next_tick;
 
 /// Cancels `stop` when the path no longer leads to this daemon's socket. Returns when `stop` is cancelled.
 pub async fn socket_watch(name: SocketName, stop: CancellationToken) {
@@ -17,7 +17,7 @@ pub async fn socket_watch(name: SocketName, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = changes.recv(), if watcher.is_ok() => {}
-            () = tokio::time::sleep_until(next_minute()) => {}
+            () = tokio::time::sleep_until(next_tick()) => {}
         }
     }
     if !stop.is_cancelled() {

@@ -19,7 +19,7 @@ use crate::audit_log::{AuditLog, Entry, new_record};
 use crate::desktop_lock::{Desktop, DesktopError, DesktopEvent};
 use crate::renew::Renewer;
 use crate::sessions::Sessions;
-use rolecall_core::clock::{Clock, next_minute};
+use rolecall_core::clock::{Clock, next_tick};
 use rolecall_core::config::LockRules;
 use rolecall_core::lock::{AutoLockReason, DesktopState, Lock, LockClient, LockError, LockTimers};
 
@@ -168,7 +168,7 @@ impl LockService {
         }
     }
 
-    /// Locks with the desktop. If it cannot be followed, tries again every minute, and the first time after two seconds: the bus may
+    /// Locks with the desktop. If it cannot be followed, tries again on every tick, and the first time after two seconds: the bus may
     /// have restarted.
     async fn lock_with_desktop(&self, rules: LockRules) {
         loop {
@@ -176,7 +176,7 @@ impl LockService {
             if self.lock.set_desktop(DesktopState { is_followed: false, problem: Some(no_effect(rules, &error)) }) {
                 tracing::warn!(%error, "the desktop cannot be followed, so the agent does not lock with it");
             }
-            let next = if was_followed { Instant::now() + DESKTOP_RETRY_PAUSE } else { next_minute() };
+            let next = if was_followed { Instant::now() + DESKTOP_RETRY_PAUSE } else { next_tick() };
             tokio::time::sleep_until(next).await;
         }
     }
@@ -308,8 +308,8 @@ fn sleep_does_not_wait(error: &DesktopError) -> ErrorBody {
     ErrorBody::new(ErrorCode::ConfigInvalid, format!("sleep does not wait until the agent is locked: {error}"))
 }
 
-/// Returns when to check the times: on the next full minute, with the other periodic tasks, or when the lock is due before.
+/// Returns when to check the times: on the next tick, with the other periodic tasks, or when the lock is due before.
 fn next_check(left: Option<Duration>) -> Instant {
-    let minute = next_minute();
-    left.map_or(minute, |left| minute.min(Instant::now() + left))
+    let tick = next_tick();
+    left.map_or(tick, |left| tick.min(Instant::now() + left))
 }

@@ -19,7 +19,7 @@ use super::source_logins::SourceLogins;
 use crate::desktop_notifications::{Notification, Shown};
 use crate::sessions::Sessions;
 use login_expiry::{LoginKey, LoginNotice, LoginState, NotifiedLogins};
-use rolecall_core::clock::{Clock, next_minute};
+use rolecall_core::clock::{Clock, next_tick};
 use rolecall_core::config::notifications::Notifications;
 use rolecall_core::profile::Profile;
 use rolecall_core::role_chain::RoleChain;
@@ -100,7 +100,7 @@ impl NoticeService {
                 () = stop.cancelled() => return,
                 _ = loads.recv() => true,
                 _ = events.recv() => true,
-                () = tokio::time::sleep_until(next_minute()) => false,
+                () = tokio::time::sleep_until(next_tick()) => false,
             };
             if is_event {
                 tokio::select! {
