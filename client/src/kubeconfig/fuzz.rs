@@ -114,7 +114,7 @@ fn assert_others_kept(before: &LoadedFile, after: &LoadedFile, profile: &str) {
         // In flow style, a new item follows the last one after a comma.
         let is_item_added = |other: &str| {
             let rest = other.strip_prefix(line.trim_end()).filter(|_| has_flow(old));
-            rest.is_some_and(|rest| rest.is_empty() || rest.trim_start().starts_with(','))
+            rest.map(str::trim_start).is_some_and(|rest| rest.is_empty() || rest.starts_with(','))
         };
         assert!(lines.any(|other| other == line || is_item_added(other)), "lost {line:?} of\n{old}\nin\n{new}");
     }
