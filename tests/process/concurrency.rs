@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 use std::thread;
 
-use rolecall_harness::{Fault, Gate, Op};
+use rolecall_harness::{Fault, Gate, Op, within};
 
 use crate::fixture::{Fixture, HANG_GUARD, kill};
 
@@ -207,7 +207,7 @@ fn daemon_without_a_free_file_descriptor_serves_cached_sessions() {
     let refresh = "POST /v1/profiles/prod/refresh HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n";
     // The connection that is in the pool is lost.
     fixture.aws.fault(Op::AssumeRole, Fault::Reset.forever());
-    let answers = rolecall_harness::within(HANG_GUARD, || {
+    let answers = within(HANG_GUARD, || {
         let mut connection = UnixStream::connect(fixture.socket()).unwrap();
         connection.set_read_timeout(Some(HANG_GUARD)).unwrap();
         ask(&mut connection, status)?; // it is accepted now
@@ -304,9 +304,11 @@ fn large_drafts_need_at_most_64_mib() {
         thread::scope(|scope| {
             let callers: Vec<_> = (0..8).map(|_| scope.spawn(|| check_draft(&fixture, &draft))).collect();
             let statuses: Vec<_> = callers.into_iter().map(|caller| caller.join().unwrap()).collect();
-            // Some may have waited too long for the others.
-            let is_expected = |status: &String| status == expected || status == "503";
-            assert!(statuses.iter().all(is_expected) && statuses.contains(&expected.to_owned()), "{statuses:?}");
+            // Some may have waited too long for the others, and a busy machine may need too long for one.
+            let is_expected = |status: &String| [expected, "503", "504"].contains(&status.as_str());
+            assert!(statuses.iter().all(is_expected), "{statuses:?}");
+            let is_answered = || (check_draft(&fixture, &draft) == expected).then_some(());
+            assert!(statuses.iter().any(|status| status == expected) || within(HANG_GUARD, is_answered).is_some());
         });
         assert!(peak(pid) < 64 << 10, "{} kB after {:.40}", peak(pid), draft);
     }
