@@ -102,15 +102,22 @@ impl Entry {
     fn added_to(&self, path: &Path, text: &str) -> Result<(String, Installed), AwsConfigError> {
         let sections = parse(path, text)?;
         let own = SectionKind::Profile(self.name.clone());
-        let Some(section) = sections.iter().find(|section| is_profile_section(&section.name, &self.name)) else {
+        let is_own = |section: &&Section| SectionKind::of(&section.name) == own;
+        let foreign = |section: &Section| AwsConfigError::Foreign {
+            path: path.to_owned(),
+            line: section.line,
+            name: self.name.clone(),
+        };
+        let is_read = |section: &&Section| is_profile_section(&section.name, &self.name);
+        if let Some(section) = sections.iter().filter(is_read).find(|section| !is_own(section)) {
+            return Err(foreign(section));
+        }
+        let Some(section) = sections.iter().find(is_own) else {
             let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
             let gap = if text.trim().is_empty() || text.ends_with("\n\n") { "" } else { "\n" };
             return Ok((format!("{text}{end}{gap}{}", self.text()), Installed::Added));
         };
-        let foreign = || AwsConfigError::Foreign { path: path.to_owned(), line: section.line, name: self.name.clone() };
-        if SectionKind::of(&section.name) != own {
-            return Err(foreign());
-        }
+        let foreign = || foreign(section);
         let process = own_setting(section, "credential_process").filter(|(_, value)| is_of_rolecall(value));
         let (process_line, process) = process.ok_or_else(foreign)?;
         let region = own_setting(section, "region");
@@ -132,10 +139,10 @@ impl Entry {
         .ok_or_else(foreign)?;
         let changed = lines.concat();
         // Reads it again: Python ends lines at characters at which this does not.
-        let is_own = |section: &Section| SectionKind::of(&section.name) == own;
-        let written = parse(path, &changed)?.into_iter().find(is_own);
+        let written = parse(path, &changed)?;
+        let written = written.iter().find(is_own);
         let is_right = written.is_some_and(|section| {
-            let has = |key, value: &str| own_setting(&section, key).is_some_and(|(_, found)| found == value);
+            let has = |key, value: &str| own_setting(section, key).is_some_and(|(_, found)| found == value);
             has("credential_process", &self.process) && has("region", self.region.as_str())
         });
         if is_right { Ok((changed, Installed::Updated)) } else { Err(foreign()) }
@@ -200,7 +207,7 @@ fn default_has_credentials_in_lines(text: &str) -> bool {
     })
 }
 
-/// Whether an SDK reads a section of the credentials file, or an unusual one of the configuration file, as that of the AWS profile.
+/// Whether an SDK reads a section of either of AWS's files as that of the AWS profile.
 fn names_profile(section: &str, profile: &str) -> bool {
     is_name(section, profile) || is_profile_section(section, profile)
 }
@@ -287,6 +294,9 @@ mod tests {
             let error = added(foreign).unwrap_err().to_string();
             assert!(error.starts_with("config:1: AWS profile prod exists"), "{error}");
         }
+        // Also after the section of Rolecall.
+        let error = added(&format!("{SECTION}[ profile prod ]\nregion = x\n")).unwrap_err().to_string();
+        assert!(error.starts_with("config:4: AWS profile prod exists"), "{error}");
         assert!(matches!(added("oops\n"), Err(AwsConfigError::Malformed { .. })));
     }
 

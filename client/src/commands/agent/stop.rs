@@ -36,7 +36,7 @@ pub(crate) fn run(context: &Context) -> Result<(), CliError> {
     let how = match daemon.call(&Endpoint::Stop, b"", Deadline::after(STOP_TIMEOUT)) {
         // A service manager listens, or may listen where the system does not report it (macOS, another PID namespace): a connection
         // would start the daemon again.
-        Ok(answer) if stopping_pid(&answer) != pid => return wait_for_process(&answer, pid, &daemon, context),
+        Ok(answer) if stopping_pid(&answer) != pid => return wait_until_ended(&answer, pid, &daemon, context),
         Ok(_) | Err(CallError::NotRunning) => "has stopped",
         // It does not answer, or speaks another protocol.
         Err(error) => {
@@ -66,7 +66,7 @@ fn stopping_pid(answer: &Response) -> Option<Pid> {
 
 /// Waits until the daemon has removed its socket or its process has ended. Does not connect, since a service manager would start the
 /// next one.
-fn wait_for_process(
+fn wait_until_ended(
     answer: &Response,
     listener: Option<Pid>,
     daemon: &Daemon,
@@ -77,15 +77,12 @@ fn wait_for_process(
         return Err(error.into());
     };
     // Linux reports every listener of this PID namespace, and in another one the daemon's id means another process here.
-    let is_of_this_namespace = listener.is_some() || !cfg!(target_os = "linux");
+    let process = Some(pid).filter(|_| listener.is_some() || !cfg!(target_os = "linux"));
+    let has_ended = || !daemon.socket().exists() || process.is_some_and(|pid| test_kill_process(pid).is_err());
     let deadline = Deadline::after(EXIT_TIMEOUT);
-    while daemon.socket().exists() && !(is_of_this_namespace && test_kill_process(pid).is_err()) {
+    while !has_ended() {
         if !deadline.sleep(Duration::from_millis(10)) {
-            let error = CallError::NoResponse(EXIT_TIMEOUT);
-            if !is_of_this_namespace {
-                return Err(stop_failed(&error, daemon, None));
-            }
-            let hint = format!("End it by hand: kill -KILL {}", pid.as_raw_nonzero());
+            let (error, hint) = (CallError::NoResponse(EXIT_TIMEOUT), kill_hint(daemon.socket(), process));
             return Err(CliError::new(Exit::Unreachable, error.to_string(), hint));
         }
     }

@@ -60,7 +60,9 @@ mod tests {
     fn test_that_hangs_ends_the_run() {
         drop(limit("short".to_owned(), Duration::from_mins(1), record));
         let _hangs = limit("hangs".to_owned(), Duration::ZERO, record);
-        let ended = ENDED.1.wait_while(ENDED.0.lock().unwrap(), |ended| ended.is_empty()).unwrap();
-        assert_eq!(*ended, ["hangs"]);
+        let (names, changed) = &ENDED;
+        let waited =
+            changed.wait_timeout_while(names.lock().unwrap(), Duration::from_mins(1), |names| names.is_empty());
+        assert_eq!(*waited.unwrap().0, ["hangs"]);
     }
 }
